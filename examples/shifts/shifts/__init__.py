@@ -1,0 +1,1 @@
+"""Shifts: who works where and when."""

@@ -1,0 +1,3 @@
+"""paas: a Heroku-style git-push platform for one server."""
+
+__version__ = "0.1.0"

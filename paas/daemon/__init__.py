@@ -1,0 +1,1 @@
+"""The one resident process: socket server, sessions, background work."""

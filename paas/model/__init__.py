@@ -1,0 +1,1 @@
+"""Nouns, states and rules of the platform; standard library only."""
