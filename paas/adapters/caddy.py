@@ -11,12 +11,11 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from paas.adapters import caddy_ports, caddy_tls
+from paas.adapters import caddy_ports, caddy_reload, caddy_tls
 from paas.adapters.caddy_admin import CaddyAdmin, Refused
 from paas.adapters.caddy_config import UPSTREAM_HEADER, make_config
 from paas.adapters.caddy_layout import Layout
@@ -31,8 +30,6 @@ from paas.model.sleep import OWN_AGENT
 from paas.ports import Page, ProxyAnswer, ProxyOptions, Site
 from paas.settings import Settings
 
-READ_BACK_SECONDS = 5.0                  # the admin socket itself is reopened by a load
-
 
 class CaddyRouter:
     """Thread-safe: `apply` runs one at a time, the rest is independent of it."""
@@ -44,6 +41,7 @@ class CaddyRouter:
         self.admin = CaddyAdmin(self.layout)
         self._applying = threading.Lock()
         self._refused: dict[Site, str] = {}
+        self._generation = 0
 
     def apply(self, sites: Sequence[Site], options: ProxyOptions) -> dict[int, str]:
         with self._applying:
@@ -61,7 +59,8 @@ class CaddyRouter:
         with self._applying:
             good = [site for site in sift(sites)[0] if site not in self._refused]
             running = self.admin.running()
-            config = make_config(good, options, self.settings, taken(caddy_ports.wanted(good), running))
+            config = make_config(good, options, self.settings, taken(caddy_ports.wanted(good), running),
+                                 caddy_reload.generation(running))
             return (all(self.targets.complete(site.app_id) for site in good) and self.persisted(config)
                     and running == config)
 
@@ -88,8 +87,7 @@ class CaddyRouter:
     def ask(self, host: str, path: str, timeout: float) -> ProxyAnswer:
         """Over an internal socket with the routes of the public one; only there the upstream is named."""
         try:
-            status, headers, body = unix_request(self.layout.ask, "GET", path, timeout, limit=BODY_LIMIT,
-                                                 headers={"Host": host, "User-Agent": OWN_AGENT})
+            status, headers, body = self.asked({"Host": host, "User-Agent": OWN_AGENT}, path, timeout)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ProxyError(f"the proxy gave no answer for {names.printable(host)} within {timeout:g} s",
                              "Look at: paas doctor.") from error
@@ -114,34 +112,54 @@ class CaddyRouter:
         except ProxyError:
             return False
 
+    # Private: the config in force
+
+    def asked(self, headers: Mapping[str, str], path: str, timeout: float) -> tuple[int, Mapping[str, str], bytes]:
+        """By the generation that the proxy was given last, or that it has started from."""
+        own = self._generation
+        try:
+            return unix_request(self.layout.ask(own), "GET", path, timeout, headers=headers, limit=BODY_LIMIT)
+        except (FileNotFoundError, ConnectionRefusedError):
+            answer = unix_request(self.layout.ask(1 - own), "GET", path, timeout, headers=headers, limit=BODY_LIMIT)
+        self._generation = 1 - own
+        return answer
+
     # Private: from sites to a config in force
 
     def load(self, sites: list[Site], options: ProxyOptions) -> tuple[dict, dict[int, str]]:
         """(the config now in force, app id → reason of what had to be left out)."""
         running = self.admin.running()
-        left_out = taken(caddy_ports.wanted(sites), running)
-        config = make_config(sites, options, self.settings, left_out)
+        left_out, own = taken(caddy_ports.wanted(sites), running), caddy_reload.generation(running)
+        self.give_pages(sites)
+        config = make_config(sites, options, self.settings, left_out, own)
         if running == config:
-            self.give_pages(sites)
             return config, {}
         refused: dict[int, str] = {}
-        self.give_pages(sites)
+        config = make_config(sites, options, self.settings, left_out, 1 - own)
         try:
-            self.admin.load(config)
+            self.follow(running, config)
         except Refused as whole:
             refused = self.find_bad(sites, options)
             if not refused:
                 raise ProxyError(f"the proxy refused its configuration: {whole}",
                                  "The last good one stays in force. Look at: paas doctor.") from None
             good = [site for site in sites if site.app_id not in refused]
-            config = make_config(good, options, self.settings, left_out)
-            self.load_rest(config)
-        self.read_back(config)
+            config = make_config(good, options, self.settings, left_out, 1 - own)
+            self.follow_rest(running, config)
         return config, refused
 
-    def load_rest(self, config: dict) -> None:
+    def follow(self, running: dict | None, config: dict) -> None:
+        """From the config that runs to *config*, which is of the other generation. :raises Refused: it stays."""
+        own = caddy_reload.generation(running)
+        # The proxy has one store of certificates: one that is replaced is served until its config has ended.
+        same = caddy_tls.own_certificates(running) == caddy_tls.own_certificates(config)
+        alone = caddy_reload.steer(self.layout) and same
+        self.admin.load(config, lambda: alone and caddy_reload.is_leaving(self.layout, own))
+        self._generation = 1 - own
+
+    def follow_rest(self, running: dict | None, config: dict) -> None:
         try:
-            self.admin.load(config)
+            self.follow(running, config)
         except Refused as error:
             raise ProxyError(f"the proxy refused its configuration: {error}",
                              "The last good one stays in force. Look at: paas doctor.") from None
@@ -161,21 +179,6 @@ class CaddyRouter:
             return {sites[0].app_id: f"the proxy refused it: {reason}"}
         middle = len(sites) // 2
         return self.find_bad(sites[:middle], options) | self.find_bad(sites[middle:], options)
-
-    def read_back(self, config: dict) -> None:
-        """What runs is what was meant."""
-        ends = time.monotonic() + READ_BACK_SECONDS
-        while True:
-            try:
-                if self.admin.running() == config:
-                    return
-                failure = ProxyError("the proxy runs another configuration than it was given",
-                                     "Does something else change it? Look at: paas doctor.")
-            except ProxyError as error:
-                failure = error
-            if time.monotonic() > ends:
-                raise failure
-            time.sleep(0.02)
 
     def persist(self, config: dict) -> None:
         if not self.persisted(config):

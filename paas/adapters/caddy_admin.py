@@ -7,17 +7,22 @@ import http.client
 import json
 import os
 import re
+import select
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from paas.adapters.caddy_layout import Layout
 from paas.adapters.caddy_process import caddy_environment
-from paas.adapters.http import unix_request
+from paas.adapters.http import UnixConnection, unix_request
 from paas.errors import ProxyError
 
 ASK_SECONDS = 5.0
 LOAD_SECONDS = 60.0
+LOOK_SECONDS = 0.005
+JSON = {"Content-Type": "application/json"}
 
 
 class Refused(Exception):
@@ -32,11 +37,22 @@ class CaddyAdmin:
         """The config in force; None: the proxy runs without any."""
         return json.loads(self.request("GET", "/config/")[1] or b"null")
 
-    def load(self, config: dict) -> None:
-        """:raises Refused: the proxy keeps the config that it had. :raises ProxyError: no answer."""
-        status, body = self.request("POST", "/load", json.dumps(config).encode(), LOAD_SECONDS)
-        if status != 200:
-            raise Refused(message(body))
+    def load(self, config: dict, serves: Callable[[], bool]) -> None:
+        """Until *config* serves, whether the proxy has answered by then or not: it does so when the old one has ended.
+
+        :raises Refused: the proxy keeps the config that it had. :raises ProxyError: no answer.
+        """
+        connection, ends = UnixConnection(self.layout.admin, LOAD_SECONDS), time.monotonic() + LOAD_SECONDS
+        with answering(), contextlib.closing(connection):
+            connection.request("POST", "/load", json.dumps(config).encode(), JSON)
+            while not select.select([connection.sock], [], [], LOOK_SECONDS)[0]:
+                if serves():
+                    return
+                if time.monotonic() > ends:
+                    raise TimeoutError
+            response = connection.getresponse()
+            if response.status != 200:
+                raise Refused(message(response.read()))
 
     def in_flight(self) -> dict[str, int]:
         """By resolved address; the entries of the placeholders themselves are left out."""
@@ -59,13 +75,11 @@ class CaddyAdmin:
         finally:
             Path(path).unlink(missing_ok=True)
 
-    def request(self, method: str, target: str, body: bytes | None = None,
-                timeout: float = ASK_SECONDS) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        try:
-            status, _, answer = unix_request(self.layout.admin, method, target, timeout, body, headers)
-        except (OSError, http.client.HTTPException) as error:
-            raise ProxyError("the proxy does not answer", "Is it running? Look at: paas doctor.") from error
+    def request(self, method: str, target: str) -> tuple[int, bytes]:
+        """A load that is not over holds most answers back."""
+        overlap = self.layout.settings.reload_overlap_ms / 1000
+        with answering():
+            status, _, answer = unix_request(self.layout.admin, method, target, ASK_SECONDS + overlap)
         return status, answer
 
     # Private
@@ -80,6 +94,14 @@ class CaddyAdmin:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ProxyError("the proxy's program could not check a config", "Look at: paas doctor.") from error
         return "" if done.returncode == 0 else message(done.stderr)
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        raise ProxyError("the proxy does not answer", "Is it running? Look at: paas doctor.") from error
 
 
 def message(body: bytes) -> str:

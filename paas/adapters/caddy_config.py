@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from paas.adapters import caddy_ports, caddy_traffic
+from paas.adapters import caddy_ports, caddy_reload, caddy_traffic
 from paas.adapters.caddy_layout import SLOTS, STILL_PAGES, UNKNOWN_HOST, Layout
 from paas.adapters.caddy_tls import NO_CERTIFICATE, certificate_names, presence_file, tls_app
 from paas.adapters.templates import FAILING, HELD, OTHER, PAGES, SLOW, UNREACHED, page_html
@@ -47,10 +47,11 @@ CLIENT_HEADERS = ("X-Forwarded-*", "Forwarded", "X-Real-Ip", "X-Request-Id")
 
 
 def make_config(sites: Sequence[Site], options: ProxyOptions, settings: Settings,
-                taken: Collection[int] = ()) -> dict:
+                taken: Collection[int] = (), generation: int = 0) -> dict:
     """The config for *sites*; every server, page and certificate in it. Equal input gives equal output.
 
-    :param taken: public ports to leave out.
+    :param taken: public ports to leave out. :param generation: 0 or 1, never that of the config which this one follows
+        (:mod:`paas.adapters.caddy_reload`).
     :raises BadInput: a host is not a host name. :raises ProxyError: an option holds a brace.
     """
     layout = Layout(settings)
@@ -63,7 +64,9 @@ def make_config(sites: Sequence[Site], options: ProxyOptions, settings: Settings
         "storage": {"module": "file_system", "root": str(layout.storage)},
         "apps": {
             "http": {"http_port": settings.http_port, "https_port": settings.https_port,
-                     "servers": servers(sites, options, layout) | port_servers(sites, options, layout, taken)},
+                     "shutdown_delay": f"{settings.reload_overlap_ms:d}ms",
+                     "servers": servers(sites, options, layout, generation)
+                     | port_servers(sites, options, layout, taken, generation)},
             "tls": tls_app([one["site"] for one in sites], options, layout),
         },
     }
@@ -90,20 +93,28 @@ def logs(options: ProxyOptions, layout: Layout) -> dict:
 OWN = {"automatic_https": {"disable": True}}
 
 
-def servers(sites: list[dict], options: ProxyOptions, layout: Layout) -> dict:
+def servers(sites: list[dict], options: ProxyOptions, layout: Layout, generation: int) -> dict:
     """``web`` for clients, ``ask`` for the daemon (same routes, names the upstream), one for each page."""
-    port, secure_port = layout.settings.http_port, layout.settings.https_port
     hosts = hosts_map(sites, options, layout)
-    web = {**OWN, "listen": [f":{port}", f":{secure_port}"], "tls_connection_policies": [{}],
+    web = {**OWN, **web_listeners(layout.settings, generation), "tls_connection_policies": [{}],
            "read_header_timeout": HEADER_TIMEOUT, "max_header_bytes": HEADER_BYTES,
-           "routes": [*canonical_host(sites), hosts, *redirect(layout), {"handle": [drop_client_headers(), proxy()]}],
+           "routes": [caddy_reload.leave_route(), *canonical_host(sites), hosts, *redirect(layout),
+                      {"handle": [drop_client_headers(), proxy()]}],
            "errors": error_routes(proxy)}
-    ask = {**OWN, "listen": [f"unix/{layout.ask}|0600"], "protocols": ["h1"],
-           "routes": [*canonical_host(sites), hosts, {"handle": [drop_client_headers(), asked_proxy()]}],
+    ask = {**OWN, "listen": [f"unix/{layout.ask(generation)}|0600"], "protocols": ["h1"],
+           "routes": [caddy_reload.state_route(), *canonical_host(sites), hosts,
+                      {"handle": [drop_client_headers(), asked_proxy()]}],
            "errors": error_routes(asked_proxy)}
     pages = {f"page-{name}": {**OWN, "listen": [f"{layout.page_dial(name)}|0600"], "protocols": ["h1"],
                               "routes": [{"handle": [page(name)]}]} for name in (*STILL_PAGES, UNKNOWN_HOST)}
     return {"web": counted(web, options), "ask": ask, **pages, f"page-{Page.ASLEEP}": asleep_server(layout)}
+
+
+def web_listeners(settings: Settings, generation: int) -> dict:
+    """HTTP/3 keeps one address: its one socket serves both generations, and no packet finds the wrong one."""
+    plain, secure = (caddy_reload.listen(port, generation) for port in (settings.http_port, settings.https_port))
+    return {"listen": [plain, secure, f"udp/:{settings.https_port}"],
+            "listen_protocols": [["h1"], ["h1", "h2"], ["h3"]]}
 
 
 def counted(server: dict, options: ProxyOptions) -> dict:
@@ -120,24 +131,26 @@ def asleep_server(layout: Layout, container: int = 0) -> dict:
             "routes": [{"handle": [woken(layout, container)]}], "errors": {"routes": [{"handle": [page(HELD)]}]}}
 
 
-def port_servers(sites: list[dict], options: ProxyOptions, layout: Layout, taken: Collection[int]) -> dict:
+def port_servers(sites: list[dict], options: ProxyOptions, layout: Layout, taken: Collection[int],
+                 generation: int) -> dict:
     """One for each further public port, and a page for apps that sleep for each port in containers."""
     all_sites = [one["site"] for one in sites]
-    ports = {caddy_ports.SERVER.format(number): port_server(number, sites, options, layout)
+    ports = {caddy_ports.SERVER.format(number): port_server(number, sites, options, layout, generation)
              for number in caddy_ports.wanted(all_sites) if number not in taken}
     return ports | {f"page-{caddy_ports.asleep_page(container)}": asleep_server(layout, container)
                     for container in caddy_ports.containers(all_sites)}
 
 
-def port_server(number: int, sites: list[dict], options: ProxyOptions, layout: Layout) -> dict:
+def port_server(number: int, sites: list[dict], options: ProxyOptions, layout: Layout, generation: int) -> dict:
     """As ``web``, for the apps that have this port: of one scheme, without redirects and HTTP/3."""
     mine = [one for one in sites if any(port.number == number for port in one["site"].ports)]
     [scheme] = {port.scheme for one in mine for port in one["site"].ports if port.number == number}
     secure = {"protocols": ["h1", "h2"], "tls_connection_policies": [{}]}
-    routes = [*canonical_host(mine, exact_hosts(sites)), port_map(number, mine, layout),
+    routes = [caddy_reload.leave_route(), *canonical_host(mine, exact_hosts(sites)), port_map(number, mine, layout),
               {"handle": caddy_ports.dials(UPSTREAM)}, {"handle": [drop_client_headers(), port_proxy()]}]
     return counted({
-        **OWN, "listen": [f":{number}"], **(secure if scheme == "https" else {"protocols": ["h1"]}),
+        **OWN, "listen": [caddy_reload.listen(number, generation)],
+        **(secure if scheme == "https" else {"protocols": ["h1"]}),
         "read_header_timeout": HEADER_TIMEOUT, "max_header_bytes": HEADER_BYTES,
         "routes": routes, "errors": error_routes(port_proxy)}, options)
 

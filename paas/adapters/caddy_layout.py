@@ -53,9 +53,13 @@ class Layout:
     def admin(self) -> Path:
         return self.sockets / "admin.sock"
 
-    @property
-    def ask(self) -> Path:
-        return self.sockets / "ask.sock"
+    @staticmethod
+    def ask_name(generation: int) -> str:
+        return f"ask-{generation}.sock"
+
+    def ask(self, generation: int) -> Path:
+        """The daemon's own way to a generation of the config (:mod:`paas.adapters.caddy_reload`)."""
+        return self.sockets / self.ask_name(generation)
 
     @property
     def requests(self) -> Path:

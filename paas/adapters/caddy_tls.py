@@ -103,6 +103,12 @@ def tls_app(sites: Sequence[Site], options: ProxyOptions, layout: Layout) -> dic
     return {**app, "automation": {"policies": [{"issuers": [acme_issuer(options, layout)]}]}}
 
 
+def own_certificates(config: dict | None) -> list[dict]:
+    """Of a config, the files of :func:`own_files` that it loads."""
+    tls = ((config or {}).get("apps") or {}).get("tls") or {}
+    return (tls.get("certificates") or {}).get("load_files") or []
+
+
 def acme_issuer(options: ProxyOptions, layout: Layout) -> dict:
     issuer = {"module": "acme", "ca": options.acme_directory or LETS_ENCRYPT, "challenges": {
         "http": {"alternate_port": layout.settings.http_port},

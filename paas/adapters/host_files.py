@@ -85,9 +85,10 @@ RemoveIPC=yes
 KeyringMode=private
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
-SystemCallFilter=@system-service
+SystemCallFilter=@system-service pidfd_getfd
 SystemCallErrorNumber=EPERM
-# Reading a container's sockets in /proc needs SYS_PTRACE; the rest hands files to the users that own them.
+# SYS_PTRACE: a container's sockets in /proc, the proxy's listeners (pidfd_getfd); the rest hands files to the users
+# that own them.
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID \
 CAP_SETUID CAP_SYS_PTRACE
 

@@ -123,11 +123,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class CaddyBox:
-    def __init__(self) -> None:
+    def __init__(self, reload_overlap_ms: int = 100) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="paas-proxy-"))
         self.home.chmod(0o755)
         self.settings = Settings(state_dir=self.home / "state", run_dir=self.home / "run", caddy=caddy_program(),
-                                 http_port=free_port(), https_port=free_port(), proxy_user=unprivileged())
+                                 http_port=free_port(), https_port=free_port(), proxy_user=unprivileged(),
+                                 reload_overlap_ms=reload_overlap_ms)
         self.router = CaddyRouter(self.settings)
         self.apps: list[App] = []
         self.process: subprocess.Popen | None = None
@@ -135,8 +136,8 @@ class CaddyBox:
         self.ended = threading.Event()
         load = self.router.admin.load
 
-        def counted(config: dict) -> None:
-            load(config)
+        def counted(config: dict, serves: Callable[[], bool]) -> None:
+            load(config, serves)
             self.loaded += 1
         self.router.admin.load = counted
 
@@ -235,8 +236,8 @@ class CaddyBox:
 
 
 @contextlib.contextmanager
-def started() -> Iterator[CaddyBox]:
-    made = CaddyBox()
+def started(**changes: int) -> Iterator[CaddyBox]:
+    made = CaddyBox(**changes)
     try:
         made.start()
         yield made

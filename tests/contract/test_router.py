@@ -391,7 +391,7 @@ def test_a_refused_whole_leaves_the_last_good_config(box, monkeypatch):
     [app] = serving(box, ONE)
     before = box.router.layout.config.read_bytes()
 
-    def refuse(config):
+    def refuse(config, serves):
         raise Refused("no")
     monkeypatch.setattr(box.router.admin, "load", refuse)
     with pytest.raises(ProxyError):

@@ -72,8 +72,8 @@ def test_the_upstream_is_named_on_the_internal_listener_only():
     made = config(Site(1, ("a.example.com",)))["apps"]["http"]["servers"]
     naming = [name for name, server in made.items() if "X-Paas-Upstream" in json.dumps(server)]
     assert naming == ["ask"]
-    assert made["ask"]["listen"] == ["unix//r/proxy/ask.sock|0600"]
-    assert made["web"]["listen"] == [":80", ":443"]
+    assert made["ask"]["listen"] == ["unix//r/proxy/ask-0.sock|0600"]
+    assert made["web"]["listen"] == [":80", ":443", "udp/:443"]
 
 
 PORTS = (PublicPort(8080, "http", 5000), PublicPort(8443, "https"))
