@@ -29,7 +29,7 @@ class Settings:
     host_keys: Path = Path("/etc/ssh")             # where sshd's ssh_host_*_key.pub are
     http_port: int = 80
     https_port: int = 443
-    reload_overlap_ms: int = 1000                  # milliseconds that an old config of the proxy serves what it accepted
+    reload_overlap_ms: int = 1000                  # milliseconds for which an old config of the proxy still serves
     docker_socket: Path = Path("/var/run/docker.sock")
     prefix: str = "paas"                           # first word of every name paas gives in Docker
     network_pool: str = "10.89.0.0/16"             # cut into /25 networks, one per app (512 in a /16)
