@@ -6,6 +6,7 @@ A job belongs to the daemon, not to the session that asked for it: whoever watch
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from pathlib import Path
 from paas.errors import Cancelled, Conflict, Locked, Unavailable
 from paas.model.names import printable
 from paas.threads import started
+
+HOUSEKEEPING_SECONDS = 30.0              # that a command waits for the platform's own short work on the same thing
 
 
 class JobLog:
@@ -117,6 +120,7 @@ class Job:
     _decided: threading.Event = field(default_factory=threading.Event)
     _cancelled: threading.Event = field(default_factory=threading.Event)
     past_cancel: bool = False            # the point of no return is behind
+    housekeeping: bool = False           # short, and the platform's own: waited for, no deploy that a person knows of
 
     def cancel(self) -> bool:
         """Ask it to stop; False when it is too late."""
@@ -153,6 +157,7 @@ class Jobs:
         self._queues: dict[int, list[Job]] = {}
         self._building = 0
         self.builds_at_once = builds_at_once
+        self.patience = HOUSEKEEPING_SECONDS
         # (app id, branch) → commit of the newest accepted push, until git has moved its ref.
         self.accepted: dict[tuple[int, str], str] = {}
         self.being_retired: set[int] = set()                     # instance ids
@@ -192,27 +197,46 @@ class Jobs:
         with self._turn:
             return list(self._queues.get(app_id, ()))[1:]
 
-    def try_turn(self, app_id: int, title: str) -> Job | None:
-        """Take the app's turn without waiting; None when somebody has it. Give it back with :meth:`leave`."""
+    def deploys(self, app_id: int) -> list[Job]:
+        """The queue without the platform's housekeeping: what runs, or is next, comes first."""
+        with self._turn:
+            return [job for job in self._queues.get(app_id, ()) if not job.housekeeping]
+
+    def try_turn(self, app_id: int, title: str, *, housekeeping: bool = False) -> Job | None:
+        """Take the app's turn without waiting; None when somebody has it. Give it back with :meth:`leave`.
+
+        :param housekeeping: short work of the platform's own; commands wait for its end.
+        """
         with self._turn:
             if self._queues.get(app_id):
                 return None
-            job = Job(app_id, title)
+            job = Job(app_id, title, housekeeping=housekeeping)
             self._queues[app_id] = [job]
             return job
 
     @contextmanager
     def turn(self, app_id: int, title: str) -> Iterator[None]:
-        """Take the app's turn for something short. :raises Conflict: a deploy of it, or the like, is running."""
-        job = self.try_turn(app_id, title)
-        if job is None:
-            running = self.running(app_id)
-            raise Conflict("this app is busy" + (f": {running.title}" if running else ""),
-                           "Try again when that is done; a deploy can be stopped with: paas builds:cancel APP")
+        """Take the app's turn for something short; housekeeping of the platform is waited for, in the queue.
+
+        :raises Conflict: a deploy of it, or the like, runs or waits; or the housekeeping takes too long.
+        :raises Cancelled: somebody stopped it while it waited.
+        """
+        job = Job(app_id, title)
+        with self._turn:
+            if others := self.deploys(app_id):
+                raise busy(others[0])
+            self._queues.setdefault(app_id, []).append(job)
         try:
+            self._await_turn(job, patient=False)
             yield
         finally:
             self.leave(job)
+
+    def end_patience(self) -> None:
+        """The daemon stops: no command waits for housekeeping any more."""
+        with self._turn:
+            self.patience = 0.0
+            self._turn.notify_all()
 
     def take_build_slot(self, job: Job) -> None:
         with self._turn:
@@ -252,8 +276,6 @@ class Jobs:
     def _run(self, job: Job, work: Callable[[Job], object]) -> None:
         try:
             self._await_turn(job)
-            if job.cancelled:
-                raise Cancelled("cancelled while it waited")
             job.decide(result=work(job))
         except BaseException as error:  # noqa: B036 - whatever it is, the asker must be told
             job.decide(error=error)
@@ -261,14 +283,25 @@ class Jobs:
             self.leave(job)
             job.log.close()
 
-    def _await_turn(self, job: Job) -> None:
-        place = len(self.waiting(job.app_id))
+    def _await_turn(self, job: Job, patient: bool = True) -> None:
+        """:raises Cancelled: it was, while it waited. :raises Conflict: it is not *patient*, and waited long enough."""
+        place, began = len(self.waiting(job.app_id)), time.monotonic()
         with self._turn:
-            while self._queues[job.app_id][0] is not job:
+            queue = self._queues[job.app_id]
+            while queue[0] is not job:
                 if job.cancelled:
-                    return
-                now = self._queues[job.app_id].index(job)
+                    break
+                if not patient and time.monotonic() - began >= self.patience:
+                    raise busy(queue[0])
+                now = queue.index(job)
                 if now != place:
                     place = now
                     job.log.detail(f"{now} ahead of this one")
                 self._turn.wait(timeout=0.5)
+        if job.cancelled:
+            raise Cancelled("cancelled while it waited")
+
+
+def busy(job: Job) -> Conflict:
+    return Conflict(f"this app is busy: {job.title}",
+                    "Try again when that is done; a deploy can be stopped with: paas builds:cancel APP")

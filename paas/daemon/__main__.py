@@ -112,6 +112,8 @@ class House:
             raise
 
     def close(self) -> None:
+        self._rt.jobs.end_patience()
+        self._rt.turns.end_patience()
         self._server.stop()
         if self._background is not None:
             self._background.set()

@@ -34,9 +34,9 @@ def log(rt: Runtime, app: App, number: int | None, watching: Callable[[], bool])
 
     Without a *number*: the deploy that runs now (it may have no build), else the newest build.
     """
-    job = rt.jobs.running(app.id)
-    if job and number in (None, job.number):
-        return follow(job, watching)
+    for job in rt.jobs.deploys(app.id)[:1]:
+        if number in (None, job.number):
+            return follow(job, watching)
     return stored(rt, app, find(rt, app, number))
 
 
@@ -65,6 +65,6 @@ def stored(rt: Runtime, app: App, build: Build) -> Iterator[str]:
 
 def cancel(rt: Runtime, app: App, waiting: bool) -> list[str]:
     """Stop the deploy that runs, with *waiting* also those in the queue; return their titles."""
-    queued = rt.jobs.waiting(app.id) if waiting else []
+    queued = rt.jobs.deploys(app.id)[1:] if waiting else []
     stopped = [job.title for job in queued if job.cancel()]
     return [deploys.cancel(rt, app), *stopped]

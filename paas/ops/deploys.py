@@ -99,9 +99,10 @@ def refuse_locked(app: App) -> None:
 
 def cancel(rt: Runtime, app: App) -> str:
     """Stop the deploy that runs for *app*; return its title. BadInput when none runs or it is too late."""
-    job = rt.jobs.running(app.id)
-    if not job:
+    jobs = rt.jobs.deploys(app.id)
+    if not jobs:
         raise BadInput(f"no deploy of {app.name} is running", "See: paas builds " + app.name)
+    job = jobs[0]
     if not job.cancel():
         raise BadInput("the new release is live already", f"Go back with: paas rollback {app.name}")
     return job.title

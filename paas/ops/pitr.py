@@ -360,7 +360,7 @@ def clean(rt: Runtime, service: Service, row: Pitr) -> int:
     places.require_ours(rt, objects)
     if abs((objects.now() - rt.clock.now()).total_seconds()) > MAX_SKEW:
         raise BadInput("our clock and that of the store differ", "Set the clock (NTP).")
-    with rt.turns.hold(f"history {service.uid}", f"the retention of {service.title}"):
+    with rt.turns.hold(f"history {service.uid}", f"the retention of {service.title}", housekeeping=True):
         found = pitr_read.history(objects, places.layout_of(rt, service), keys.known)
         objects.abort_uploads(GARBAGE.total_seconds(), places.layout_of(rt, service).pitr())
         if found.doubtful:

@@ -43,7 +43,7 @@ def reconcile(rt: Runtime, *, dry_run: bool = False, app: App | None = None) -> 
 
 
 def reconcile_app(rt: Runtime, app: App, dry_run: bool) -> list[Repair]:
-    turn = rt.jobs.try_turn(app.id, "reconcile")
+    turn = rt.jobs.try_turn(app.id, "reconcile", housekeeping=True)
     if not turn:
         return []
     try:

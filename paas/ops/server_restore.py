@@ -134,7 +134,7 @@ def require_empty(rt: Runtime, confirmed: bool) -> None:
         raise Conflict(f"this server is not empty: it has {apps} apps and {services} services",
                        f"Restore on a fresh machine; or replace this one: --confirm {places.server_id(rt)}")
     for app in rt.store.apps():
-        if job := rt.jobs.running(app.id):
+        for job in rt.jobs.deploys(app.id):
             raise Conflict(f"{app.name} is busy: {job.title}", "Wait until it is over, then try again.")
 
 

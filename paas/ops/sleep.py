@@ -87,7 +87,7 @@ def fall_asleep(rt: Runtime, app_id: int, idle: Callable[[], bool] | None = None
     Requests are held from the first step on. With *idle*, asked once more in the app's turn, those that are still being
     served at the drain timeout keep it awake; without, they are cut as by ``ps:stop``.
     """
-    turn = rt.jobs.try_turn(app_id, "sleep")
+    turn = rt.jobs.try_turn(app_id, "sleep", housekeeping=True)
     if turn is None:
         return UNDER_WAY
     try:
@@ -129,7 +129,7 @@ def wake(rt: Runtime, app_id: int, job: Job | None = None) -> tuple[str, ...] | 
         app = rt.store.app_by_id(app_id)
         if not app.asleep:
             return routes.wanted(rt, app)
-        turn = rt.jobs.try_turn(app_id, "wake")
+        turn = rt.jobs.try_turn(app_id, "wake", housekeeping=True)
         if turn:
             break
         if rt.clock.monotonic() > ends:

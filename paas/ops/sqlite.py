@@ -218,7 +218,7 @@ def clean(rt: Runtime) -> int:
         if not file.enabled or not file.epoch:
             continue                     # what is not streamed any more keeps all it has
         try:
-            with rt.turns.hold(turn(file), f"the retention of {file.name}"):
+            with rt.turns.hold(turn(file), f"the retention of {file.name}", housekeeping=True):
                 gone += clean_file(rt, file)
         except PaasError as error:
             sqlite_streams.log.warning("retention of %s: %s", file.name, error.what)

@@ -18,6 +18,7 @@ from paas.model.app import App
 from paas.model.rights import Role
 from paas.ops.night_watch import Vigil
 from paas.ops.sessions import Sessions
+from paas.services.turns import Turns
 from paas.settings import Settings
 from paas.testing.fake_keys import FakeAuthorizedKeys
 
@@ -134,7 +135,7 @@ def door_runtime(home: Path, *, ssh_user: str = "nobody", lib_dir: Path | None =
                        lib_dir=lib_dir or Settings().lib_dir, ssh_user=ssh_user)
     return SimpleNamespace(settings=settings, store=DoorStore(), keys=FakeAuthorizedKeys(),
                            repos=DoorRepos(home / "state" / "repos"), jobs=Jobs(home / "state"), clock=SystemClock(),
-                           sessions=Sessions(), host=DoorHost(), older=DoorOlder(), vigil=Vigil(),
+                           sessions=Sessions(), turns=Turns(), host=DoorHost(), older=DoorOlder(), vigil=Vigil(),
                            reopening=SimpleNamespace(), drains=SimpleNamespace(end=lambda: None))
 
 

@@ -11,7 +11,7 @@ from paas.model.backup import GOOD
 from paas.model.backup_health import Level
 from paas.model.backup_manifest import read_manifest
 from paas.model.retention import Policy
-from paas.ops import backup_due, backups, guarded, server_backup, server_state
+from paas.ops import backup_due, backups, guarded, server_backup, server_restore, server_state
 from paas.ops.reconcile import reconcile
 from paas.testing.faults import Crash
 from tests.flow.backup_world import MortalTargets
@@ -196,3 +196,14 @@ def again(made, lost, point):
     for repair in reconcile(made.rt):
         assert not repair.error, (point, repair)
     is_back(made, lost, point)
+
+
+def test_a_deploy_stands_in_its_way_and_reconcile_does_not(flow):
+    """The daemon waits for the end of its own work before anything is changed."""
+    app = flow.app()
+    turn = flow.rt.jobs.try_turn(app.id, "reconcile", housekeeping=True)
+    server_restore.require_empty(flow.rt, confirmed=True)
+    flow.rt.jobs.leave(turn)
+    assert flow.rt.jobs.try_turn(app.id, "push of 1234abcd")
+    with pytest.raises(Conflict, match="hello is busy: push of 1234abcd"):
+        server_restore.require_empty(flow.rt, confirmed=True)

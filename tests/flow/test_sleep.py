@@ -87,6 +87,21 @@ def test_one_that_outlasts_the_drain_keeps_it_awake(awake):
     assert awake.containers.signals == []
 
 
+def test_falling_asleep_and_waking_are_no_deploys(awake, monkeypatch):
+    """So that a command waits for their end, and `builds:cancel` does not take them for one."""
+    app_id, seen, rise = awake.app().id, [], sleep.rise
+
+    def look(*words):
+        seen.append((awake.rt.jobs.running(app_id).title, awake.rt.jobs.deploys(app_id)))
+        return rise(*words) if words else True
+
+    assert sleep.fall_asleep(awake.rt, app_id, look) == ""
+    monkeypatch.setattr(sleep, "rise", look)
+    sleep.wake(awake.rt, app_id)
+    assert seen == [("sleep", []), ("wake", [])]
+    assert not asleep(awake)
+
+
 def busy_run(flow):
     flow.rt.store.create_run(flow.app().id, 1, ["sh"], ALICE)
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -330,3 +331,18 @@ def test_an_app_that_is_destroyed_meanwhile_leaves_no_row(files, monkeypatch):
     with pytest.raises(ServiceError):
         files.drill()
     assert files.rt.store.protected_files() == []
+
+
+def test_it_waits_for_a_retention_that_is_under_way(files, monkeypatch):
+    begun = []
+
+    def clean_file(rt, file):
+        begun.append(pool.submit(files.drill))
+        with pytest.raises(TimeoutError):
+            begun[0].result(0.2)
+        return 0
+
+    monkeypatch.setattr(sqlite, "clean_file", clean_file)
+    with ThreadPoolExecutor(1) as pool:
+        sqlite.clean(files.rt)
+    assert begun[0].result().counted == (1, 2)

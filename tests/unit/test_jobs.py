@@ -1,16 +1,45 @@
 """The queues: one deploy of an app at a time, in order, whoever watches."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from paas.errors import Cancelled, Locked
+from paas.errors import Cancelled, Conflict, Locked
 from paas.jobs import Job, JobLog, Jobs
 
 
 @pytest.fixture
 def jobs(tmp_path):
-    return Jobs(tmp_path)
+    made = Jobs(tmp_path)
+    made.patience = 600.0                # what is to be refused at once would hang
+    return made
+
+
+@pytest.fixture
+def kept(jobs):
+    """The platform's own work has the turn of app 1."""
+    return jobs.try_turn(1, "reconcile", housekeeping=True)
+
+
+@pytest.fixture
+def command(jobs):
+    """Call it for a command that asks for the turn of app 1, and waits for it when that returns: its future."""
+    with ThreadPoolExecutor(1) as pool:
+        def begin(seen=None):
+            began = pool.submit(take, jobs, [] if seen is None else seen)
+            while not jobs.deploys(1):
+                assert not began.done(), began.exception()
+            return began
+
+        yield begin
+        jobs.end_patience()
+
+
+def take(jobs, seen):
+    with jobs.turn(1, "apps:destroy"):
+        seen.append(jobs.running(1).title)
+    return seen
 
 
 def test_jobs_of_one_app_run_one_after_another_in_order(jobs):
@@ -91,6 +120,68 @@ def test_try_turn(jobs):
     again = jobs.try_turn(1, "again")
     assert again
     jobs.leave(again)
+
+
+def test_a_command_waits_for_housekeeping(jobs, kept, command):
+    asked = command()
+    assert jobs.running(1) is kept
+    assert not asked.done()
+    jobs.leave(kept)
+    assert asked.result(5) == ["apps:destroy"]
+    assert jobs.running(1) is None
+
+
+def test_a_command_and_deploys_take_turns_as_they_came(jobs, kept, command):
+    seen = []
+    command(seen)
+    pushed = jobs.submit(Job(1, "push"), lambda job: seen.append("push"))
+    assert next(pushed.log.follow()) == "-----> Waiting: 2 ahead of this one (reconcile)"
+    jobs.leave(kept)
+    assert pushed.wait(5)
+    assert seen == ["apps:destroy", "push"]
+
+
+def test_a_command_waits_for_no_deploy_and_for_no_other_command(jobs, kept, command):
+    first = command()
+    with pytest.raises(Conflict, match="busy: apps:destroy"), jobs.turn(1, "apps:rename"):
+        pytest.fail("it has the turn")
+    jobs.leave(kept)
+    assert first.result(5)
+    deploy = jobs.try_turn(1, "push of 1234abcd")
+    with pytest.raises(Conflict, match="busy: push of 1234abcd"), jobs.turn(1, "apps:destroy"):
+        pytest.fail("it has the turn")
+    assert (jobs.running(1), jobs.waiting(1)) == (deploy, [])
+
+
+def test_a_command_waits_for_no_deploy_that_waits_for_housekeeping(jobs, kept):
+    pushed = jobs.submit(Job(1, "push"), lambda job: "live")
+    with pytest.raises(Conflict, match="busy: push"), jobs.turn(1, "apps:destroy"):
+        pytest.fail("it has the turn")
+    jobs.leave(kept)
+    assert pushed.wait(5)
+    assert pushed.result == "live"
+
+
+def test_a_command_does_not_wait_for_ever(jobs, kept):
+    jobs.patience = 0.05
+    with pytest.raises(Conflict, match="busy: reconcile"), jobs.turn(1, "apps:destroy"):
+        pytest.fail("it has the turn")
+    assert (jobs.running(1), jobs.waiting(1)) == (kept, [])
+
+
+def test_no_command_waits_when_the_daemon_stops(jobs, kept, command):
+    asked = command()
+    jobs.end_patience()
+    assert isinstance(asked.exception(5), Conflict)
+    assert (jobs.running(1), jobs.waiting(1)) == (kept, [])
+
+
+def test_a_command_that_waits_can_be_cancelled(jobs, kept, command):
+    asked = command()
+    [job] = jobs.deploys(1)
+    assert job.cancel()
+    assert isinstance(asked.exception(5), Cancelled)
+    assert (jobs.running(1), jobs.waiting(1)) == (kept, [])
 
 
 def test_a_failure_is_the_verdict(jobs):

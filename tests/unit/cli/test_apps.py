@@ -1,8 +1,13 @@
 """The commands of apps: what they say, change and refuse."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from paas.ops import app_repairs
+from paas.ops.reconcile import reconcile
 
 
 def test_create_says_where_to_push(desk):
@@ -56,6 +61,29 @@ def test_destroy(deployed, words):
     assert deployed.flow.containers.running() == []
     assert deployed.flow.router.known() == []
     assert [(event.app, event.result) for event in deployed.events("apps:destroy")] == [("hello", "ok")]
+
+
+@pytest.mark.parametrize("words", ["apps:destroy hello --confirm hello", "apps:rename hello greeter"])
+def test_a_command_that_meets_reconcile_waits_for_its_end(deployed, monkeypatch, words):
+    rt, there, go_on, find = deployed.flow.rt, threading.Event(), threading.Event(), app_repairs.find
+
+    def slow(rt, app):
+        there.set()
+        assert go_on.wait(30)
+        return find(rt, app)
+
+    monkeypatch.setattr(app_repairs, "find", slow)
+    with ThreadPoolExecutor(2) as pool:
+        looking = pool.submit(reconcile, rt)
+        assert there.wait(30)
+        said = pool.submit(deployed.run, words)
+        with pytest.raises(TimeoutError):
+            said.result(0.2)
+        assert rt.store.find_app("hello")
+        go_on.set()
+        assert said.result(30).code == 0, said.result().all
+        assert [repair for repair in looking.result(30) if repair.object.startswith("hello")] == []
+    assert rt.store.find_app("hello") is None
 
 
 def test_lock_refuses_deploys_and_says_why(desk):

@@ -101,3 +101,17 @@ def test_cancel(three):
     assert three.ok("builds:cancel hello").text == "Cancelled: a push\n"
     assert job.cancelled
     three.flow.rt.jobs.leave(job)
+
+
+def test_reconcile_is_no_deploy_whose_log_is_followed_or_that_is_cancelled(three):
+    jobs, app = three.flow.rt.jobs, three.flow.app()
+    turn = jobs.try_turn(app.id, "reconcile", housekeeping=True)
+    assert "Live: v3" in three.ok("builds:log hello").text
+    assert three.run("builds:cancel hello").code == 3
+    first, second = (jobs.submit(Job(app.id, title), lambda job: None) for title in ("a push", "another"))
+    first.log.stage("Building")
+    assert three.ok("builds:cancel hello --all").text.splitlines() == ["Cancelled: a push", "Cancelled: another"]
+    assert first.wait(30)
+    assert second.wait(30)
+    assert not turn.cancelled
+    jobs.leave(turn)

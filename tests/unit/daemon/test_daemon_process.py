@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
 from paas.daemon import __main__ as daemon
-from paas.errors import NoSpace
+from paas.errors import Conflict, NoSpace
 from paas.testing.door import door_runtime
 
 ROOT = Path(__file__).parents[3]
@@ -99,3 +100,22 @@ def test_on_a_full_disk_it_starts_although_what_was_cut_cannot_be_recorded(home,
     house = daemon.House(door_runtime(home).settings)
     house._server.stop(grace=0)
     assert "could not be recorded: the disk that holds the state database is full" in caplog.text
+
+
+def test_when_it_stops_no_command_waits_for_the_platforms_own_work(home, monkeypatch):
+    monkeypatch.setattr(daemon.House, "_open", lambda house: door_runtime(home))
+    monkeypatch.setattr(daemon, "start_background", lambda rt: None)
+    house = daemon.House(door_runtime(home).settings)
+    rt = house._rt
+    assert rt.jobs.try_turn(1, "reconcile", housekeeping=True)
+    with ThreadPoolExecutor(2) as pool, rt.turns.hold("db", "the retention", housekeeping=True):
+        wanted = rt.jobs.turn(1, "apps:destroy"), rt.turns.hold("db", "a restore")
+        waiting = [pool.submit(enter, turn) for turn in wanted]
+        assert wait(waiting, 0.2).done == set()
+        house.close()
+        assert [type(one.exception(10)) for one in waiting] == [Conflict, Conflict]
+
+
+def enter(turn) -> None:
+    with turn:
+        pass
