@@ -58,8 +58,12 @@ def state_route() -> dict:
 
 
 def leave_route() -> dict:
-    """Clients are told to use no connection of a generation again that is about to stop (RFC 9110, section 7.6.1)."""
-    return {"match": [{"vars": {"{http.shutting_down}": ["true"]}, "header": {"Upgrade": None}}],
+    """Clients are told to use no connection of a generation again that is about to stop (RFC 9110, section 7.6.1).
+
+    Not where it becomes a websocket, nor over HTTP/3, which forbids the header (RFC 9114, section 4.2).
+    """
+    others = [{"header": {"Upgrade": ["*"]}}, {"protocol": "http/3"}]
+    return {"match": [{"vars": {"{http.shutting_down}": ["true"]}, "not": others}],
             "handle": [{"handler": "headers", "response": {"set": {"Connection": ["close"]}}}]}
 
 

@@ -1,5 +1,6 @@
 """A new app, domain or certificate loads another config: no client of another app may notice."""
 
+import asyncio
 import contextlib
 import re
 import socket
@@ -21,6 +22,7 @@ from paas.testing.contract_router import PLAIN
 from tests.contract.caddybox import CaddyBox, started
 from tests.contract.pems import self_signed
 from tests.contract.test_router import ONE, TWO, serving
+from tests.fixtures import http3
 
 OVERLAP = 400                            # milliseconds; the clients below take a quarter of it to send their request
 CHAIN, KEY = self_signed("own.test")
@@ -185,3 +187,31 @@ def test_the_proxy_comes_up_alone_with_either_generation(box):
         box.start()
         assert box.router.current(sites, PLAIN)
         assert box.router.ask("one.test", "/", 5).status == 200
+
+
+def test_http3_goes_on(box):
+    """As a browser: what the server rejects because it goes away is asked for again on another connection."""
+    serving(box, OWN)
+    port, ended, rejected = box.settings.https_port, threading.Event(), []
+
+    async def client(requests: int) -> list[http3.Answer]:
+        """With so many *requests* on a connection, as long as the server keeps it."""
+        found = []
+        while not ended.is_set():
+            async with http3.connected(port, "own.test", CHAIN) as connection:
+                try:
+                    for _ in range(requests):
+                        found.append(await connection.get("own.test"))
+                except http3.Rejected as error:
+                    rejected.append(error)
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(asyncio.run, client(requests)) for requests in (1, 100)]
+        for turn in range(5):
+            box.router.apply([OWN, Site(10 + turn, (f"new-{turn}.test",))], PLAIN)
+        ended.set()
+        answers = [one for work in running for one in work.result(60)]
+    assert {one.status for one in answers} == {200}
+    assert not any("connection" in one.headers for one in answers)
+    assert len(rejected) <= 2 * 5
