@@ -6,8 +6,9 @@ import os
 import re
 import select
 import subprocess
-import sys
 from pathlib import Path
+
+from paas.adapters import confined
 
 PROGRAM = Path(__file__).with_name("databases_child.py")
 LARGEST = 64 * 1024 * 1024               # bytes of a database that is looked into: it is read into memory
@@ -23,8 +24,7 @@ class ChildDatabases:
             with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
                 if os.fstat(file.fileno()).st_size > LARGEST:
                     return None
-                process = subprocess.Popen([sys.executable, "-ISB", str(PROGRAM)], stdin=file, env={}, cwd="/",
-                                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                process = confined.start(PROGRAM, file)
         except OSError:                  # no memory, no descriptors; or it is a link
             return None
         found = ANSWER.fullmatch(answer(process))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from paas.adapters.patterns_child import ASK, CPU_SECONDS
+from paas.adapters import confined
+from paas.adapters.patterns_child import ASK
 from paas.errors import BadInput
 
 PROGRAM = Path(__file__).with_name("patterns_child.py")
@@ -20,8 +19,7 @@ class Tried:
     """See :class:`paas.ports_watch.Tried`."""
 
     def __init__(self, pattern: bytes, ignore_case: bool) -> None:
-        self._process = subprocess.Popen([sys.executable, "-ISB", str(PROGRAM)], stdin=subprocess.PIPE, env={}, cwd="/",
-                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self._process = confined.start(PROGRAM)
         try:
             self._begin((b"i" if ignore_case else b"-") + pattern)
         except BaseException:
@@ -45,7 +43,8 @@ class Tried:
         self._send(lines, struct.pack(">L", ASK))
         answers = self._process.stdout.read(len(lines))
         if len(answers) != len(lines):
-            raise BadInput(f"the regular expression took more than {CPU_SECONDS} s of processor time, and was stopped",
+            raise BadInput(f"the regular expression took more than {confined.CPU_SECONDS} s of processor time, and was "
+                           "stopped",
                            "Make it simpler (nested repetitions like (a+)+ take ages), narrow it with --since or "
                            "--last, or give plain text with --search.")
         return [one == 49 for one in answers]

@@ -1,37 +1,20 @@
-"""The program that tries a regular expression on lines: a process of its own, as no thread can stop Python's matcher.
+"""The program that tries a regular expression on lines (:mod:`paas.adapters.confined`): no thread can stop Python's
+matcher.
 
-It knows nothing of the platform, gives up its rights, and is killed by the kernel beyond its processor time or memory.
 Input: frames of 4 bytes of length (big-endian) and as many bytes; the first is the pattern with its flags in front
 (``i`` or ``-``), every other one line. A frame of length 0xFFFFFFFF asks for the answers so far: a byte ``0`` or ``1``
 for each line. First answer: one byte, ``+``; or ``!`` and what is wrong with the pattern.
 """
 
-import os
 import re
-import resource
 import struct
 import sys
 import warnings
 
 ASK = 0xFFFFFFFF
-CPU_SECONDS = 20
-MEMORY = 512 * 1024 * 1024
-NOBODY = 65534
-
-
-def bound() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
 
 
 def main() -> int:
-    bound()
     warnings.simplefilter("ignore")
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     (size,) = struct.unpack(">L", source.read(4))
@@ -53,7 +36,3 @@ def main() -> int:
         else:
             answers.append(49 if pattern.search(source.read(size)) else 48)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from paas.adapters import patterns, patterns_child
+from paas.adapters import confined
 from paas.adapters.patterns import ChildPatterns
 from paas.errors import BadInput
 from paas.ops import log_search, logs
@@ -71,9 +71,9 @@ def test_pages_are_all_that_is_held(pair):
     assert max(sum(len(line.text) for line in page) for page in log_search.pages(iter(all_lines))) < 1_200_000
 
 
-def test_a_pattern_that_takes_for_ever_is_stopped_and_holds_nobody_up(monkeypatch, tmp_path):
+def test_a_pattern_that_takes_for_ever_is_stopped_and_holds_nobody_up(monkeypatch):
     """Python's matcher cannot be stopped inside this process, and would hold up every thread of it."""
-    monkeypatch.setattr(patterns, "PROGRAM", quick_child(tmp_path))
+    monkeypatch.setattr(confined, "CPU_SECONDS", 1)
     beats = []
     stop = threading.Event()
 
@@ -90,13 +90,6 @@ def test_a_pattern_that_takes_for_ever_is_stopped_and_holds_nobody_up(monkeypatc
         stop.set()
         other.join()
     assert len(beats) > 10
-
-
-def quick_child(home):
-    """The same program with a second of processor time in the place of twenty."""
-    text = patterns.PROGRAM.read_text().replace(f"CPU_SECONDS = {patterns_child.CPU_SECONDS}", "CPU_SECONDS = 1")
-    (home / "child.py").write_text(text)
-    return home / "child.py"
 
 
 def test_a_pattern_that_takes_all_memory_is_stopped():
