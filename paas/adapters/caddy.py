@@ -18,7 +18,7 @@ from pathlib import Path
 from paas.adapters import caddy_ports, caddy_reload, caddy_tls
 from paas.adapters.caddy_admin import CaddyAdmin, Refused
 from paas.adapters.caddy_config import UPSTREAM_HEADER, make_config
-from paas.adapters.caddy_layout import Layout
+from paas.adapters.caddy_layout import Layout, part
 from paas.adapters.caddy_targets import TARGET, Targets
 from paas.adapters.files import write_atomic
 from paas.adapters.http import BODY_LIMIT, unix_request
@@ -103,7 +103,7 @@ class CaddyRouter:
             config = json.loads(self.layout.config.read_bytes())
         except OSError:
             return {}
-        automated = config["apps"]["tls"].get("certificates", {}).get("automate", [])
+        automated = part(config, "apps", "tls", "certificates").get("automate", [])
         return caddy_tls.stored_certificates(self.layout, set(automated))
 
     def healthy(self) -> bool:

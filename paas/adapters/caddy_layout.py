@@ -17,6 +17,13 @@ STILL_PAGES = (Page.NO_RELEASE, Page.STOPPED, Page.MAINTENANCE)
 SOCKET_PAGES = (*STILL_PAGES, Page.ASLEEP)
 
 
+def part(config: dict | None, *path: str) -> dict:
+    """What stands at *path* of a config that somebody else may have loaded; empty where nothing does."""
+    for name in path:
+        config = (config or {}).get(name)
+    return config or {}
+
+
 @dataclass(frozen=True)
 class Layout:
     """Paths under ``settings.proxy_dir`` (durable) and ``settings.run_dir/proxy`` (sockets)."""

@@ -12,7 +12,7 @@ import json
 import socket
 from collections.abc import Iterable
 
-from paas.adapters.caddy_layout import SLOTS, Layout
+from paas.adapters.caddy_layout import SLOTS, Layout, part
 from paas.adapters.files import write_atomic
 from paas.ports import Page, Site
 
@@ -55,7 +55,7 @@ def moved(source: str, destination: str) -> dict:
 
 def served(config: dict | None) -> set[int]:
     """The public ports that a proxy with *config* listens on."""
-    servers = ((config or {}).get("apps") or {}).get("http", {}).get("servers", {})
+    servers = part(config, "apps", "http", "servers")
     return {int(name.removeprefix("port-")) for name in servers if name.startswith("port-")}
 
 

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from paas.adapters.caddy_layout import Layout
+from paas.adapters.caddy_layout import Layout, part
 from paas.adapters.http import unix_request
 
 LOG = logging.getLogger("paas.proxy")
@@ -42,8 +42,7 @@ LISTEN = "0A"                            # proc(5), /proc/net/tcp, column st
 
 def generation(config: dict | None) -> int:
     """The one of *config*, 0 or 1: no two that follow each other have the same."""
-    servers = (((config or {}).get("apps") or {}).get("http") or {}).get("servers") or {}
-    listens = (servers.get("ask") or {}).get("listen") or [""]
+    listens = part(config, "apps", "http", "servers", "ask").get("listen") or [""]
     return int(listens[0].endswith(Layout.ask_name(1) + "|0600"))
 
 

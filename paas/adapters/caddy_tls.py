@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from paas.adapters.caddy_layout import Layout
+from paas.adapters.caddy_layout import Layout, part
 from paas.ports import ProxyOptions, Site
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -105,8 +105,7 @@ def tls_app(sites: Sequence[Site], options: ProxyOptions, layout: Layout) -> dic
 
 def own_certificates(config: dict | None) -> list[dict]:
     """Of a config, the files of :func:`own_files` that it loads."""
-    tls = ((config or {}).get("apps") or {}).get("tls") or {}
-    return (tls.get("certificates") or {}).get("load_files") or []
+    return part(config, "apps", "tls", "certificates").get("load_files", [])
 
 
 def acme_issuer(options: ProxyOptions, layout: Layout) -> dict:
