@@ -160,6 +160,37 @@ def test_a_bad_option_changes_nothing_and_says_what_to_do(machine, demo):
     assert "1 to 65535" in refused.stderr
 
 
+# Asks by a new connection each time, slowly, while apps come and go; prints what was no answer of the sample's.
+ASK_AND_CREATE = """
+import socket, subprocess, sys, threading, time
+ended = threading.Event()
+def ask():
+    while not ended.is_set():
+        with socket.create_connection(("127.0.0.1", 80), 10) as sock:
+            time.sleep(0.05)
+            sock.sendall(b"GET / HTTP/1.1\\r\\nHost: %s\\r\\nConnection: close\\r\\n\\r\\n" % sys.argv[1].encode())
+            said = b"".join(iter(lambda: sock.recv(65536), b""))
+        if b"Hello from paas" not in said:
+            print(said)
+threads = [threading.Thread(target=ask) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for words in ("apps:create another", "domains:add another other.test", "apps:destroy another --confirm another"):
+    subprocess.run(["paas", *words.split()], check=True, capture_output=True)
+ended.set()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_a_new_app_costs_the_others_no_request(machine, demo):
+    """Under the units' own restrictions: the daemon may borrow the proxy's sockets."""
+    host = machine.run("paas", "url", "hello").stdout.strip().removeprefix("http://")
+    assert machine.run("/usr/local/lib/paas/venv/bin/python", "-c", ASK_AND_CREATE, host).stdout == ""
+    told = machine.run("sh", "-c", "cat /var/log/paas/*; journalctl --unit paasd --no-pager || true").stdout
+    assert "may be lost" not in told
+
+
 def test_an_upgrade_replaces_the_program_and_the_app_goes_on(machine, demo):
     old = machine.run("readlink", "/usr/local/lib/paas").stdout
     containers = machine.containers()
