@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from paas.backups import drill
+from paas.backups import drill, in_place
 from paas.backups.room import GaveWay
 from paas.errors import ServiceError
 from paas.model.backup import BackupState
@@ -93,3 +93,15 @@ def test_none_begins_by_itself_meanwhile(made, monkeypatch):
     restore(made)
     assert seen == [False]
     assert backup_due.drill_due(made.rt, made.service)
+
+
+def test_a_restore_in_place_does_not_wait_for_it_with_its_safety_backup(made, drilling):
+    stored = drill.stored_of(made.rt, made.rows()[0], None)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(in_place.put_back, made.rt, made.service, stored, **QUIET)
+        try:
+            before = asked.result(30)
+        finally:
+            drilling.over.set()
+    assert made.content_of(before)["notes"] == [[1, "a"], [2, "b"], [3, "c"]]
+    assert made.tables["notes"] == [[1, "a"], [2, "b"]]
