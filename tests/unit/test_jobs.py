@@ -184,6 +184,23 @@ def test_a_command_that_waits_can_be_cancelled(jobs, kept, command):
     assert (jobs.running(1), jobs.waiting(1)) == (kept, [])
 
 
+def test_a_command_that_works_cannot_be_cancelled(jobs):
+    with jobs.turn(1, "apps:destroy"):
+        [job] = jobs.deploys(1)
+        assert not job.cancel()
+        assert not job.cancelled
+
+
+def test_a_command_that_was_cancelled_as_its_turn_came_does_not_work(jobs, monkeypatch):
+    def come(job, patient):
+        assert job.cancel()
+
+    monkeypatch.setattr(jobs, "_await_turn", come)
+    with pytest.raises(Cancelled), jobs.turn(1, "apps:destroy"):
+        pytest.fail("it works")
+    assert jobs.running(1) is None
+
+
 def test_a_failure_is_the_verdict(jobs):
     def work(job):
         raise ValueError("x")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from paas.errors import Cancelled
 from paas.jobs import Job
 from paas.testing.fake_containers import Behaviour
 
@@ -101,6 +102,18 @@ def test_cancel(three):
     assert three.ok("builds:cancel hello").text == "Cancelled: a push\n"
     assert job.cancelled
     three.flow.rt.jobs.leave(job)
+
+
+def test_a_command_that_has_the_turn_is_not_cancelled_but_what_waits_for_it_is(three):
+    jobs, app = three.flow.rt.jobs, three.flow.app()
+    with jobs.turn(app.id, "apps:destroy hello"):
+        done = three.run("builds:cancel hello")
+        assert (done.code, done.text) == (4, "")
+        assert "this cannot be cancelled: apps:destroy hello" in done.stderr
+        pushed = jobs.submit(Job(app.id, "a push"), lambda job: "live")
+        done = three.run("builds:cancel hello --all")
+        assert (done.code, done.text) == (4, "Cancelled: a push\n")
+        assert isinstance(pushed.error, Cancelled)
 
 
 def test_reconcile_is_no_deploy_whose_log_is_followed_or_that_is_cancelled(three):
