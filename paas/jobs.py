@@ -183,8 +183,9 @@ class Jobs:
         Unavailable when there is no thread for it."""
         with self._turn:
             queue = self._queues.setdefault(job.app_id, [])
-            if len(queue) > max_queue:
-                raise Locked(f"{len(queue)} deploys of this app are waiting already",
+            waiting = sum(not one.command for one in queue[1:])          # the first one works
+            if waiting >= max_queue:
+                raise Locked(f"as many deploys of this app as may wait are waiting already: {waiting}",
                              "Wait for them, or cancel one with builds:cancel.")
             ahead = len(queue)
             queue.append(job)
