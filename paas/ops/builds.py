@@ -34,7 +34,7 @@ def log(rt: Runtime, app: App, number: int | None, watching: Callable[[], bool])
 
     Without a *number*: the deploy that runs now (it may have no build), else the newest build.
     """
-    for job in rt.jobs.deploys(app.id)[:1]:
+    for job in [one for one in rt.jobs.deploys(app.id) if not one.command][:1]:
         if number in (None, job.number):
             return follow(job, watching)
     return stored(rt, app, find(rt, app, number))

@@ -96,6 +96,12 @@ def test_the_log_of_a_running_deploy_is_followed(three):
     three.flow.rt.jobs.leave(job)
 
 
+@pytest.mark.timeout(30)
+def test_a_command_that_has_the_turn_says_nothing_to_follow(three):
+    with three.flow.rt.jobs.turn(three.flow.app().id, "a command of alice"):
+        assert "Live: v3" in three.ok("builds:log hello").text
+
+
 def test_cancel(three):
     assert three.run("builds:cancel hello").code == 3
     job = three.flow.rt.jobs.try_turn(three.flow.app().id, "a push")
