@@ -121,13 +121,23 @@ class Job:
     _cancelled: threading.Event = field(default_factory=threading.Event)
     past_cancel: bool = False            # the point of no return is behind
     housekeeping: bool = False           # short, and the platform's own: waited for, no deploy that a person knows of
+    command: bool = False                # short, and a person's: stopped while it waits, not once it works
+    _asking: threading.Lock = field(default_factory=threading.Lock)
 
     def cancel(self) -> bool:
         """Ask it to stop; False when it is too late."""
-        if self.past_cancel or self.decided:
-            return False
-        self._cancelled.set()
-        return True
+        with self._asking:
+            if self.past_cancel or self.decided:
+                return False
+            self._cancelled.set()
+            return True
+
+    def begin_command(self) -> None:
+        """From here on nobody can stop it. Cancelled: somebody did."""
+        with self._asking:
+            if self.cancelled:
+                raise Cancelled("cancelled while it waited")
+            self.past_cancel = True
 
     @property
     def cancelled(self) -> bool:
@@ -173,8 +183,9 @@ class Jobs:
         Unavailable when there is no thread for it."""
         with self._turn:
             queue = self._queues.setdefault(job.app_id, [])
-            if len(queue) > max_queue:
-                raise Locked(f"{len(queue)} deploys of this app are waiting already",
+            waiting = sum(not one.command for one in queue[1:])          # the first one works
+            if waiting >= max_queue:
+                raise Locked(f"as many deploys of this app as may wait are waiting already: {waiting}",
                              "Wait for them, or cancel one with builds:cancel.")
             ahead = len(queue)
             queue.append(job)
@@ -221,13 +232,14 @@ class Jobs:
         :raises Conflict: a deploy of it, or the like, runs or waits; or the housekeeping takes too long.
         :raises Cancelled: somebody stopped it while it waited.
         """
-        job = Job(app_id, title)
+        job = Job(app_id, title, command=True)
         with self._turn:
             if others := self.deploys(app_id):
                 raise busy(others[0])
             self._queues.setdefault(app_id, []).append(job)
         try:
             self._await_turn(job, patient=False)
+            job.begin_command()
             yield
         finally:
             self.leave(job)

@@ -264,6 +264,8 @@ class Store(Protocol):
     def begin_drill(self, backup: Backup) -> int: ...
     def end_drill(self, drill_id: int, passed: bool, *, restore_seconds: float = 0.0, data_age: float = 0.0,
                   reason: str = "") -> None: ...
+    def drop_drill(self, drill_id: int) -> None:
+        """It was not made."""
     def drills(self, service_uid: str | None = None, *, limit: int = 100) -> list[Drill]:
         """Newest first."""
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from paas.backups.room import Room
     from paas.jobs import Jobs
     from paas.ops.cron_attended import AttendedRuns
     from paas.ops.drain_forward import Forwarders
@@ -94,6 +95,7 @@ class Runtime:
     plugins: Plugins = field(default_factory=lambda: all_plugins())
     sessions: Sessions = field(default_factory=lambda: open_sessions())  # connections of keys
     turns: Turns = field(default_factory=lambda: service_turns())        # one thing at a time with a service
+    room: Room = field(default_factory=lambda: room_for_restores())
     heavy: threading.RLock = field(default_factory=threading.RLock)      # one backup's stream at a time
     messengers: Messengers = field(default_factory=lambda: messengers())
     outbox: Outbox = field(default_factory=lambda: outbox())             # messages under way
@@ -212,6 +214,12 @@ def no_happenings() -> Happenings:
     from paas.ops.happenings import Happenings
 
     return Happenings()
+
+
+def room_for_restores() -> Room:
+    from paas.backups.room import Room
+
+    return Room()
 
 
 def service_turns() -> Turns:

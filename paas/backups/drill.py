@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from paas import __version__
-from paas.backups import catalog, keyring, places, platform
+from paas.backups import catalog, keyring, places, platform, room
 from paas.backups.pipeline import in_turn
-from paas.backups.restore import BEGIN, Stored, loaded, require_recipient, require_room, tag_of
+from paas.backups.restore import BEGIN, Stored, loaded, require_recipient, tag_of
 from paas.backups.streams import Progress, counted
 from paas.errors import Forged, PaasError, ServiceError, reason_of
 from paas.model.access import PLATFORM, Actor
@@ -41,7 +41,7 @@ def run(rt: Runtime, backup: Backup, actor: Actor, *, identity: Secret | None = 
         say: Callable[[str], None] = lambda line: None) -> Drill:
     """Forged: its content is wrong; the backup does not count any more. Other errors say nothing of the backup.
 
-    Conflict: another drill of the service is under way.
+    Conflict: another drill of the service is under way. GaveWay: to a restore; nothing is noted of it.
     """
     stored = stored_of(rt, backup, identity)
     with rt.turns.hold(f"drill {backup.service_uid}", f"a drill of {backup.service}"), in_turn(rt, progress):
@@ -54,6 +54,9 @@ def attempt(rt: Runtime, stored: Stored, backup: Backup, actor: Actor, progress:
     age = (rt.clock.now() - stored.manifest.started_at).total_seconds()
     try:
         proved(rt, stored, number, progress, say)
+    except room.GaveWay:
+        rt.store.drop_drill(number)
+        raise
     except BaseException as error:
         reason = reason_of(error)
         failed(rt, stored, backup, number, reason, age, rt.clock.monotonic() - began,
@@ -102,10 +105,16 @@ def stored_of(rt: Runtime, backup: Backup, identity: Secret | None) -> Stored:
 
 def proved(rt: Runtime, stored: Stored, number: int, progress: Progress, say: Callable[[str], None]) -> None:
     made = stored.manifest
-    require_room(rt, made)
     if made.kind == platform.KIND:
+        room.require(rt, made)
         platform.drilled(rt, made, stored.objects, stored.identity, counted(progress, "reading and unpacking"))
         return
+    with room.for_drill(rt, made, marks(number), progress) as told:
+        on_trial(rt, stored, number, told, say)
+
+
+def on_trial(rt: Runtime, stored: Stored, number: int, progress: Progress, say: Callable[[str], None]) -> None:
+    made = stored.manifest
     store = container.datastore(rt, made.datastore)
     progress(BEGIN, 0)
     with scratch(rt, made, number, say) as (service, shell):
@@ -133,13 +142,12 @@ def scratch(rt: Runtime, made: Manifest, number: int, say: Callable[[str], None]
                       ServiceState.CREATING, "", rt.clock.now(), "paas", volume,
                       settings={**{key: value for key, value in made.details.items() if key == "memory"},
                                 "scratch": "yes"}, secrets=engine.new_secrets())
-    marks = {"paas.kind": "drill", "paas.drill": str(number)}
-    rt.containers.ensure_volume(volume, marks)
+    rt.containers.ensure_volume(volume, marks(number))
     made_id = ""
     try:
         spec = container.spec(rt, service)
         made_id = rt.containers.create(replace(
-            spec, name=volume, labels=marks, network="", publish=(), memory=spec.memory or MEMORY,
+            spec, name=volume, labels=marks(number), network="", publish=(), memory=spec.memory or MEMORY,
             cpus=spec.cpus or CPUS, restart="no", mounts=(BindMount(volume, spec.mounts[0].target),)))
         rt.containers.start(made_id)
         container.wait_until_ready(rt, service, made_id)
@@ -150,12 +158,16 @@ def scratch(rt: Runtime, made: Manifest, number: int, say: Callable[[str], None]
         rt.containers.remove_volume(volume)
 
 
+def marks(number: int) -> dict[str, str]:
+    return {"paas.kind": "drill", "paas.drill": str(number)}
+
+
 def end_cut(rt: Runtime) -> None:
     """At the start of the daemon: containers and volumes of drills that an earlier one left."""
     for found in rt.containers.list({"paas.kind": "drill"}):
         rt.containers.remove(found.id)
-    for name, marks in rt.containers.volumes().items():
-        if marks.get("paas.kind") == "drill":
+    for name, labels in rt.containers.volumes().items():
+        if labels.get("paas.kind") == "drill":
             rt.containers.remove_volume(name)
     for one in rt.store.drills():
         if one.passed is None and one.finished_at is None:

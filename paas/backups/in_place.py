@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from paas.backups import pipeline, restore
+from paas.backups import pipeline, restore, room
 from paas.backups.restore import Stored
 from paas.backups.streams import Progress
 from paas.errors import BadInput, Forged, PaasError
@@ -29,9 +29,9 @@ def put_back(rt: Runtime, service: Service, stored: Stored, *, safety: bool = Tr
     """Return the safety backup; None without *safety*. Whatever fails leaves the service as it was."""
     made = stored.manifest
     require_fitting(service, made.datastore, restore.tag_of(made))
-    with rt.turns.hold(service.uid, f"{service.datastore}:restore {service.name} --in-place"):
+    with rt.turns.hold(service.uid, f"{service.datastore}:restore {service.name} --in-place"), \
+            room.for_restore(rt, made, progress):
         service = rt.store.service_by_id(service.id)
-        restore.require_room(rt, made)
         before = saved(rt, service, progress) if safety else None
 
         def fill(new: Service, shell: Shell) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -66,12 +66,13 @@ def make(rt: Runtime, service: Service, trigger: Trigger, *, progress: Progress 
 
 
 def attempt(rt: Runtime, service: Service, trigger: Trigger, progress: Progress, allow_empty: bool) -> Backup:
-    """The caller has the service's turn. One heavy stream at a time on the whole server."""
+    """The caller has the service's turn. One heavy stream at a time on the whole server; but a restore waits for the
+    safety backup, which waits for nobody."""
     target = places.target_of(rt, service.uid)
     row = rt.store.add_backup(next_id(rt, service), service.uid, service.datastore, service.name, trigger=trigger,
                               target=target.url)
     try:
-        with in_turn(rt, progress):
+        with nullcontext() if trigger is Trigger.SAFETY else in_turn(rt, progress):
             run = Run(rt, service, source_of(rt, service), row, target, rt.targets.open(target),
                       places.layout_of(rt, service), keyring.keyring(rt), progress, allow_empty)
             text, size = stages(run)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from paas.api import Shell
-from paas.backups import pitr_receiver, restore, streams
+from paas.backups import pitr_receiver, restore, room, streams
 from paas.backups.pitr_feed import Feed, Source
 from paas.backups.pitr_read import History
 from paas.backups.streams import Progress, counted
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.2
 STOP = 300                               # seconds for the checkpoint at the end of a recovery
+WORK = "pitr-work"                       # kind of containers
 WORDS = 20                               # lines of a server's log that are looked at
 Say = Callable[[str], None]
 
@@ -75,7 +76,6 @@ def into_new(rt: Runtime, actor: Actor, wanted: Wanted, name: str, *, progress: 
     made = wanted.made
     store = container.datastore(rt, made.datastore)
     point = pitr_receiver.hook(rt, made.datastore)
-    restore.require_room(rt, made)
     kept = restore.kept_settings(made)
     limits = {key: value for key, value in kept.items() if key in engine.SETTINGS}
 
@@ -92,8 +92,9 @@ def into_new(rt: Runtime, actor: Actor, wanted: Wanted, name: str, *, progress: 
         progress("looking for damage", 0)
         refuse_damage(store.inspect(shell, service))
 
-    return engine.create(rt, actor, store, name, version=restore.tag_of(made), settings=settings or limits, say=say,
-                         seed=seed, fill=fill)
+    with room.for_restore(rt, made, progress):
+        return engine.create(rt, actor, store, name, version=restore.tag_of(made), settings=settings or limits,
+                             say=say, seed=seed, fill=fill)
 
 
 def refuse_damage(found: tuple[str, ...]) -> None:
@@ -147,7 +148,7 @@ def work_spec(rt: Runtime, service: Service, word: str, command: tuple[str, ...]
     limit = service.settings.get("memory")
     return ContainerSpec(
         name=f"{rt.settings.prefix}-pitr-{word}-{service.volume.rpartition('-data-')[2]}", image=service.image,
-        labels=pitr_receiver.marks(service, "pitr-work"), command=command, user=user,
+        labels=pitr_receiver.marks(service, WORK), command=command, user=user,
         mounts=(BindMount(service.volume, data), *mounts), memory=memory_bytes(limit) if limit else 0, pids=512,
         stop_timeout=STOP, shm=shm, restart="no")
 
@@ -195,9 +196,13 @@ def last_words(rt: Runtime, made: str) -> str:
 
 
 def drill(rt: Runtime, origin: Service, wanted: Wanted, progress: Progress, say: Say) -> None:
-    """Restore it into a scratch volume, look it over, and throw it away. Forged: it is damaged."""
+    """Restore it into a scratch volume, look it over, and throw it away. Forged: it is damaged. GaveWay."""
+    with room.for_drill(rt, wanted.made, pitr_receiver.marks(origin, WORK), progress) as told:
+        on_trial(rt, origin, wanted, told, say)
+
+
+def on_trial(rt: Runtime, origin: Service, wanted: Wanted, progress: Progress, say: Say) -> None:
     store = container.datastore_of(rt, origin)
-    restore.require_room(rt, wanted.made)
     kept = {**restore.kept_settings(wanted.made), "scratch": "yes"}
     volume = f"{rt.settings.prefix}-pitrdrill-{origin.uid}"
     tag = restore.tag_of(wanted.made)
@@ -208,7 +213,7 @@ def drill(rt: Runtime, origin: Service, wanted: Wanted, progress: Progress, say:
         recover(rt, service, wanted, progress)
         spec = container.spec(rt, service)
         made = rt.containers.create(replace(
-            spec, name=f"{rt.settings.prefix}-pitr-drill-{origin.uid}", labels=pitr_receiver.marks(origin, "pitr-work"),
+            spec, name=f"{rt.settings.prefix}-pitr-drill-{origin.uid}", labels=pitr_receiver.marks(origin, WORK),
             network="", publish=(), restart="no", mounts=(BindMount(volume, spec.mounts[0].target),)))
         try:
             rt.containers.start(made)
@@ -225,7 +230,7 @@ def end_cut(rt: Runtime) -> None:
     """At the start of the daemon: containers, volumes and files of restores that an earlier one left."""
     import shutil
 
-    for one in rt.containers.list({"paas.kind": "pitr-work"}):
+    for one in rt.containers.list({"paas.kind": WORK}):
         rt.containers.remove(one.id)
     for path in (rt.settings.state_dir / "pitr").glob("*/restore-*"):
         shutil.rmtree(path, ignore_errors=True)

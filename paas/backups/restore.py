@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paas.api import Datastore, Shell
-from paas.backups import streams
+from paas.backups import room, streams
 from paas.backups.streams import Progress, counted
-from paas.errors import BadInput, Forged, NoSpace
+from paas.errors import BadInput, Forged
 from paas.model.access import Actor
 from paas.model.backup import Manifest
 from paas.model.service import Service
@@ -23,7 +23,6 @@ from paas.services import container, engine
 if TYPE_CHECKING:
     from paas.runtime import Runtime
 
-ROOM = 1.3                               # free disk wanted for each byte of data
 BEGIN = "starting an empty container"    # stage
 
 
@@ -41,15 +40,14 @@ def into_new(rt: Runtime, actor: Actor, stored: Stored, name: str, *, progress: 
     """A new service *name* with the backup's content. Whatever fails leaves nothing behind."""
     made = stored.manifest
     store = container.datastore(rt, made.datastore)
-    require_room(rt, made)
-
-    progress(BEGIN, 0)
 
     def fill(service: Service) -> None:
         loaded(rt, stored, store, container.shell(rt, service), service, progress)
 
-    return engine.create(rt, actor, store, name, version=tag_of(made), settings=settings or kept_settings(made),
-                         say=say, fill=fill)
+    with room.for_restore(rt, made, progress):
+        progress(BEGIN, 0)
+        return engine.create(rt, actor, store, name, version=tag_of(made), settings=settings or kept_settings(made),
+                             say=say, fill=fill)
 
 
 def loaded(rt: Runtime, stored: Stored, store: Datastore, shell: Shell, service: Service, progress: Progress) -> None:
@@ -73,14 +71,6 @@ def require_recipient(rt: Runtime, made: Manifest, identity: Secret) -> None:
     if rt.sealing.recipient_of(identity) not in made.recipients:
         raise BadInput(f"the backup {made.id} is not sealed for that identity",
                        f"It is for {', '.join(made.recipients)}")
-
-
-def require_room(rt: Runtime, made: Manifest) -> None:
-    free = rt.images.free_bytes()
-    if free < made.data_size * ROOM:
-        need = int(made.data_size * ROOM)
-        raise NoSpace(f"a restore needs {need >> 20:,} MB of disk, and {free >> 20:,} MB are free",
-                      "Free some space (paas prune), then try again.")
 
 
 def tag_of(made: Manifest) -> str:

@@ -47,6 +47,8 @@ def log(call: Call, app: App, number: str | None) -> None:
 def cancel(call: Call, app: App, waiting: bool) -> None:
     """Stop the build or deploy that runs. The live release goes on serving.
 
+    apps:destroy and apps:rename cannot be cancelled once they have begun: exit code 4.
+
     Example: paas builds:cancel hello
     """
     for title in builds.cancel(call.rt, app, waiting):

@@ -133,9 +133,10 @@ def drill_every(service: Service) -> timedelta:
 
 
 def drill_due(rt: Runtime, service: Service) -> bool:
-    """After the first backup, then whenever the last attempt at a proof is older than it may be."""
+    """After the first backup, then whenever the last attempt at a proof is older than it may be; never while a restore
+    works, which it might have to give way to at once."""
     every = drill_every(service)
-    if not every or rt.turns.held(f"drill {service.uid}"):
+    if not every or rt.room.restores() or rt.turns.held(f"drill {service.uid}"):
         return False
     last = next(iter(rt.store.drills(service.uid, limit=1)), None)
     if last and rt.clock.now() - last.started_at <= (every if last.passed else min(every, timedelta(days=1))):
@@ -148,7 +149,7 @@ def drilled(rt: Runtime, service: Service) -> None:
         try:
             drill.run(rt, backups.newest_good(rt, service), PLATFORM, progress=silent)
         except PaasError as error:
-            log.warning("the drill of %s failed: %s", service.title, error.what)
+            log.warning("the drill of %s: %s", service.title, error.what)
             if isinstance(error, Conflict):
                 raise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from paas.errors import BadInput, NotFound
+from paas.errors import BadInput, NotFound, PaasError
 from paas.jobs import Job
 from paas.model import names
 from paas.model.app import App
@@ -34,7 +34,7 @@ def log(rt: Runtime, app: App, number: int | None, watching: Callable[[], bool])
 
     Without a *number*: the deploy that runs now (it may have no build), else the newest build.
     """
-    for job in rt.jobs.deploys(app.id)[:1]:
+    for job in [one for one in rt.jobs.deploys(app.id) if not one.command][:1]:
         if number in (None, job.number):
             return follow(job, watching)
     return stored(rt, app, find(rt, app, number))
@@ -63,8 +63,15 @@ def stored(rt: Runtime, app: App, build: Build) -> Iterator[str]:
         return iter(file.read().splitlines())
 
 
-def cancel(rt: Runtime, app: App, waiting: bool) -> list[str]:
-    """Stop the deploy that runs, with *waiting* also those in the queue; return their titles."""
+def cancel(rt: Runtime, app: App, waiting: bool) -> Iterator[str]:
+    """Stop the deploy that runs, with *waiting* also those in the queue; their titles. That the first cannot be stopped
+    is raised after them."""
     queued = rt.jobs.deploys(app.id)[1:] if waiting else []
-    stopped = [job.title for job in queued if job.cancel()]
-    return [deploys.cancel(rt, app), *stopped]
+    stopped, refused = [job.title for job in queued if job.cancel()], None
+    try:
+        stopped.insert(0, deploys.cancel(rt, app))
+    except PaasError as error:
+        refused = error
+    yield from stopped
+    if refused:
+        raise refused

@@ -49,7 +49,8 @@ def judge(rt: Runtime, app: App, live: Release, row: Instance, at: datetime) -> 
     death = death_of(rt, live, row, since)
     if death is None or app.stopped or app.asleep:
         return
-    told_to = rt.jobs.running(app.id) is not None        # a deploy: it may have stopped this one
+    turn = rt.jobs.running(app.id)
+    told_to = turn is not None and not turn.housekeeping     # a deploy, or the like: it may have stopped this one
     what, hint = f"{row.name} of {app.name} (v{live.version})", f"Its last log lines: paas logs {app.name}"
     if death.out_of_memory and (not told_to or rt.happenings.of(row.container_id, "oom", since)):
         limit = f" with a memory limit of {death.memory // 1024**2} MB" if death.memory else ""

@@ -98,11 +98,14 @@ def refuse_locked(app: App) -> None:
 
 
 def cancel(rt: Runtime, app: App) -> str:
-    """Stop the deploy that runs for *app*; return its title. BadInput when none runs or it is too late."""
+    """Stop the deploy that runs for *app*; return its title. BadInput when none runs or it is too late; Conflict when
+    it is no deploy, but a command that works."""
     jobs = rt.jobs.deploys(app.id)
     if not jobs:
         raise BadInput(f"no deploy of {app.name} is running", "See: paas builds " + app.name)
     job = jobs[0]
     if not job.cancel():
+        if job.command:
+            raise Conflict(f"this cannot be cancelled: {job.title}", "It does not take long; wait until it is over.")
         raise BadInput("the new release is live already", f"Go back with: paas rollback {app.name}")
     return job.title

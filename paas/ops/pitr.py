@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from paas.backups import keyring, pitr_read, pitr_receiver, pitr_restore, places
 from paas.backups.keyring import Keyring
 from paas.backups.pitr_read import History
+from paas.backups.room import GaveWay
 from paas.backups.streams import Progress, silent
 from paas.errors import BadInput, Conflict, Forged, NotFound, PaasError, reason_of
 from paas.model import drills, pitr
@@ -32,6 +33,7 @@ from paas.ops.pitr_streams import flush, wait_for
 from paas.ports_backup import ObjectStore
 from paas.secret import Secret
 from paas.services import container
+from paas.services.turns import history, trial
 
 if TYPE_CHECKING:
     from paas.runtime import Runtime
@@ -96,12 +98,13 @@ def good_bases(rt: Runtime, row: Pitr) -> list[PitrBase]:
 
 
 def turn_off(rt: Runtime, service: Service, *, purge: bool = False) -> None:
-    """The history stays in the target and can be restored, unless *purge*."""
+    """The history stays in the target and can be restored, unless *purge*. Conflict: it is to go, and is being read."""
     row_of(rt, service)
     if service.state == ServiceState.STOPPED:
         raise BadInput(f"{service.title} is stopped, and keeps its log for a receiver until it is told otherwise",
                        f"Start it first: paas {service.datastore}:start {service.name}")
-    with rt.turns.hold(service.uid, f"{service.datastore}:pitr off {service.name}"):
+    what = f"{service.datastore}:pitr off {service.name}"
+    with rt.turns.hold(service.uid, what), rt.turns.hold(history(service.uid), what) if purge else nullcontext():
         rt.store.update_pitr(service.uid, enabled=False)
         rt.recovery.supervise(rt)
         pitr_receiver.remove(rt, service)
@@ -203,7 +206,7 @@ def restored(rt: Runtime, actor: Actor, service: Service, when: str, name: str, 
     """Into a new service. *when*: see :func:`paas.model.moments.read_moment`, or "latest"."""
     row_of(rt, service)
     at = None if when == LATEST else read_moment(when, rt.clock.now())
-    with rt.turns.hold(f"history {service.uid}", f"a restore of {service.title}"):
+    with rt.turns.share(history(service.uid), f"a restore of {service.title}"):
         wanted = chosen(rt, service, at, identity)
         made = pitr_restore.into_new(rt, actor, wanted, name, progress=progress, say=say)
     return made, wanted
@@ -227,9 +230,10 @@ def restore_from(rt: Runtime, actor: Actor, objects: ObjectStore, layout: Layout
     """On a new machine: from a target and the identity alone. The layout says which server's which service."""
     keys = keyring.opened_with(rt, identity) if identity else keyring.keyring(rt)
     at = None if when == LATEST else read_moment(when, rt.clock.now())
-    found = pitr_read.history(objects, layout, keys.known)
-    wanted = pitr_restore.choose(rt, found, objects, keys.require_identity(), keys.known, at)
-    return pitr_restore.into_new(rt, actor, wanted, name, progress=progress, say=say), wanted
+    with rt.turns.share(history(layout.uid), f"a restore of {layout.uid}"):
+        found = pitr_read.history(objects, layout, keys.known)
+        wanted = pitr_restore.choose(rt, found, objects, keys.require_identity(), keys.known, at)
+        return pitr_restore.into_new(rt, actor, wanted, name, progress=progress, say=say), wanted
 
 
 def from_target(rt: Runtime, actor: Actor, server: str, uid: str, when: str, name: str, *, identity: Secret | None,
@@ -266,13 +270,18 @@ class Drilled:
 
 def drill(rt: Runtime, actor: Actor, service: Service, when: str = "", *, identity: Secret | None = None,
           progress: Progress = silent, say: Say = lambda line: None) -> Drilled:
-    """Restore to a time (without *when* a random one of the window) into a scratch volume, and look it over."""
-    row, began = row_of(rt, service), rt.clock.monotonic()
-    with rt.turns.hold(f"history {service.uid}", f"a drill of {service.title}"), rt.heavy:
+    """Restore to a time (without *when* a random one of the window) into a scratch volume, and look it over.
+
+    Conflict: another drill of it is under way. GaveWay: to a restore; nothing is noted of it.
+    """
+    row, began, what = row_of(rt, service), rt.clock.monotonic(), f"a drill of {service.title}"
+    with rt.turns.hold(trial(service.uid), what), rt.turns.share(history(service.uid), what), rt.heavy:
         at = read_moment(when, rt.clock.now()) if when else random_time(rt, service, row)
         wanted = chosen(rt, service, at, identity)
         try:
             pitr_restore.drill(rt, service, wanted, progress, say)
+        except GaveWay:
+            raise
         except BaseException as error:
             reason = reason_of(error)
             note_drill(rt, actor, service, at, False, rt.clock.monotonic() - began, reason)
@@ -302,7 +311,9 @@ def note_drill(rt: Runtime, actor: Actor, service: Service, at: datetime, passed
 
 
 def drill_due(rt: Runtime, row: Pitr) -> bool:
-    if not row.enabled or keyring.keyring(rt).write_only or rt.turns.held(f"history {row.service_uid}"):
+    if not row.enabled or keyring.keyring(rt).write_only:
+        return False
+    if rt.room.restores() or rt.turns.held(history(row.service_uid)):
         return False
     good = [one for one in rt.store.pitr_bases(row.service_uid) if one.state == "good" and one.finished_at]
     return bool(good) and drills.is_due(row, good[-1].finished_at, DRILL_EVERY, rt.clock.now())
@@ -344,7 +355,7 @@ def drilled(rt: Runtime, service: Service) -> None:
         try:
             drill(rt, PLATFORM, service)
         except PaasError as error:
-            log.warning("the drill of the history of %s failed: %s", service.title, error.what)
+            log.warning("the drill of the history of %s: %s", service.title, error.what)
             if isinstance(error, Conflict):
                 raise
 
@@ -360,7 +371,7 @@ def clean(rt: Runtime, service: Service, row: Pitr) -> int:
     places.require_ours(rt, objects)
     if abs((objects.now() - rt.clock.now()).total_seconds()) > MAX_SKEW:
         raise BadInput("our clock and that of the store differ", "Set the clock (NTP).")
-    with rt.turns.hold(f"history {service.uid}", f"the retention of {service.title}", housekeeping=True):
+    with rt.turns.hold(history(service.uid), f"the retention of {service.title}", housekeeping=True):
         found = pitr_read.history(objects, places.layout_of(rt, service), keys.known)
         objects.abort_uploads(GARBAGE.total_seconds(), places.layout_of(rt, service).pitr())
         if found.doubtful:

@@ -24,6 +24,7 @@ from paas.model.sqlite import ProtectedFile
 from paas.ops import backup_keys, sqlite_streams
 from paas.ops.sqlite_place import Look, mount_of, require_database
 from paas.ops.sqlite_streams import open_target, server_of, target_of
+from paas.services.turns import history
 
 if TYPE_CHECKING:
     from paas.runtime import Runtime
@@ -77,10 +78,10 @@ def undo(rt: Runtime, file: ProtectedFile, added: bool) -> None:
 def unprotect(rt: Runtime, app: App, name: str, purge: bool) -> ProtectedFile:
     """Stop streaming. What is in the target stays (and its last state can be restored), unless *purge*.
 
-    Conflict: a drill of it is under way.
+    Conflict: a drill or a restore of it is under way.
     """
     file = rt.store.protected_file(app.id, name)
-    with rt.turns.hold(turn(file), f"the end of the stream of {app.name} {name}"):
+    with rt.turns.hold(history(file.uid), f"the end of the stream of {app.name} {name}"):
         if file.enabled:
             rt.streams.wait(rt, file, 5.0)
         rt.store.update_protected_file(file.id, enabled=False)
@@ -93,11 +94,6 @@ def unprotect(rt: Runtime, app: App, name: str, purge: bool) -> ProtectedFile:
             store.delete([one.key for one in store.list(below)])
             rt.store.delete_protected_file(file.id)
     return file
-
-
-def turn(file: ProtectedFile) -> str:
-    """Of what reads the whole history, and of what deletes in it."""
-    return f"history {file.uid}"
 
 
 def end_container(rt: Runtime, file: ProtectedFile) -> None:
@@ -218,7 +214,7 @@ def clean(rt: Runtime) -> int:
         if not file.enabled or not file.epoch:
             continue                     # what is not streamed any more keeps all it has
         try:
-            with rt.turns.hold(turn(file), f"the retention of {file.name}", housekeeping=True):
+            with rt.turns.hold(history(file.uid), f"the retention of {file.name}", housekeeping=True):
                 gone += clean_file(rt, file)
         except PaasError as error:
             sqlite_streams.log.warning("retention of %s: %s", file.name, error.what)

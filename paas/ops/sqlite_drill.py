@@ -20,9 +20,10 @@ from paas.model.app import App
 from paas.model.backup_layout import time_of
 from paas.model.moments import write_moment
 from paas.model.sqlite import DRILL_EVERY, ProtectedFile
-from paas.ops import backup_keys, sqlite
+from paas.ops import backup_keys
 from paas.ops.sqlite_restore import Scratch, built, fill, flush, wanted
 from paas.secret import Secret
+from paas.services.turns import history, trial
 
 if TYPE_CHECKING:
     from paas.runtime import Runtime
@@ -50,7 +51,8 @@ def drill(rt: Runtime, actor: Actor, app: App, name: str, *, key: Secret | None 
     """
     file = rt.store.protected_file(app.id, name)
     backup_keys.open_keys(rt, key)
-    with rt.turns.hold(sqlite.turn(file), f"a drill of {app.name} {name}"), rt.heavy:
+    what = f"a drill of {app.name} {name}"
+    with rt.turns.hold(trial(file.uid), what), rt.turns.share(history(file.uid), what), rt.heavy:
         return attempt(rt, actor, app, rt.store.protected_file_by_id(file.id), key, say)
 
 
@@ -107,7 +109,7 @@ def hourly(rt: Runtime) -> None:
 
 
 def is_due(rt: Runtime, file: ProtectedFile) -> bool:
-    if not file.enabled or not file.epoch or keyring.keyring(rt).write_only or rt.turns.held(sqlite.turn(file)):
+    if not file.enabled or not file.epoch or keyring.keyring(rt).write_only or rt.turns.held(history(file.uid)):
         return False
     return drills.is_due(file, time_of(file.epoch), timedelta(seconds=DRILL_EVERY), rt.clock.now())
 

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from paas.backups import sqlite_program
-from paas.backups.restore import ROOM
+from paas.backups.room import ROOM
 from paas.backups.sqlite_restore import Epoch, OpenKeys, State, choose, download
 from paas.backups.sqlite_restore import epochs as stored_epochs
 from paas.errors import BadInput, Conflict, NoSpace, NotFound
@@ -27,6 +28,7 @@ from paas.ops.sqlite_place import Look, mount_of
 from paas.ops.sqlite_streams import server_of, target_of
 from paas.ports_backup import ObjectStore
 from paas.secret import Secret
+from paas.services.turns import history
 
 if TYPE_CHECKING:
     from paas.runtime import Runtime
@@ -60,11 +62,12 @@ def restore(rt: Runtime, app: App, name: str, *, at: datetime | None = None, int
         if look.at(target):
             raise Conflict(f"there is a file at {target} already", "Choose another path, or use --in-place.")
     begun = rt.clock.monotonic()
-    flush(rt, file, at, say)
-    state = wanted(rt, file, at, key)
-    with Scratch(rt, file) as scratch:
-        fill(rt, file, state, key, scratch, say)
-        build(rt, app, file, mount, scratch, target, force=False)
+    with reading(rt, app, file):
+        flush(rt, file, at, say)
+        state = wanted(rt, file, at, key)
+        with Scratch(rt, file) as scratch:
+            fill(rt, file, state, key, scratch, say)
+            build(rt, app, file, mount, scratch, target, force=False)
     return Restored(target, "", state.at, state.chain[-1].max, rt.clock.monotonic() - begun)
 
 
@@ -76,6 +79,17 @@ def restore_in_place(rt: Runtime, app: App, name: str, actor: Actor, *, at: date
     Cut anywhere: the old file is there under one of both names, and running the command again finishes.
     """
     file = rt.store.protected_file(app.id, name)
+    with reading(rt, app, file):
+        return put_back(rt, app, file, actor, at, key, say)
+
+
+def reading(rt: Runtime, app: App, file: ProtectedFile) -> AbstractContextManager[None]:
+    """Nothing is deleted in its history meanwhile. Conflict: something is."""
+    return rt.turns.share(history(file.uid), f"a restore of {app.name} {file.name}")
+
+
+def put_back(rt: Runtime, app: App, file: ProtectedFile, actor: Actor, at: datetime | None, key: Secret | None,
+             say: Say) -> Restored:
     mount = mount_of(rt, app, file.path)
     refuse_busy(rt, app)
     begun, was_stopped = rt.clock.monotonic(), app.stopped

@@ -116,6 +116,10 @@ class Backups(Base):
                 finished_at=self._now(), passed=passed, restore_seconds=restore_seconds, data_age=data_age,
                 reason=reason))
 
+    def drop_drill(self, drill_id: int) -> None:
+        with self._db.write() as connection:
+            connection.execute(delete(drills).where(drills.c.id == drill_id))
+
     def drills(self, service_uid: str | None = None, *, limit: int = 100) -> list[Drill]:
         query = select(drills).order_by(drills.c.id.desc()).limit(limit)
         if service_uid is not None:

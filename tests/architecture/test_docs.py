@@ -164,7 +164,7 @@ NO_LIMITS = {
     "model.sqlite": ["SNAPSHOT", "HEADER_BYTES", "SHARD"], "ops.sqlite_streams": ["LOOK_LARGE_SECONDS"],
     "backups.sqlite_program": ["LOOK_SECONDS"],
     "backups.pitr_feed": ["ATTEMPTS", "LOOK_SECONDS"], "backups.pitr_receiver": ["STOP"],
-    "backups.pitr_restore": ["LOOK_SECONDS", "STOP", "WORDS"],
+    "backups.pitr_restore": ["LOOK_SECONDS", "STOP", "WORDS"], "backups.room": ["LOOK_SECONDS"],
     "backups.pitr_ship": ["BLOCK", "LARGEST", "MERGE", "SETTLED"], "model.pitr_health": ["FULL"],
     "model.ports": ["HIGHEST"], "model.traffic": ["CLASSES"], "adapters.caddy_traffic": ["CHUNK", "SWITCHING"],
     "daemon.prometheus": ["LOOK_SECONDS"],

@@ -215,6 +215,18 @@ def test_a_random_time_is_proved_and_nothing_of_it_stays(own, written):
     assert f"{own.settings.prefix}-pitrdrill" not in volumes
 
 
+def test_a_restore_is_made_while_a_drill_works(own, written):
+    drill = subprocess.Popen([*own.ssh_argv(), own.remote("").rstrip(":"), f"postgres:pitr drill {written}"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    until(lambda: [one for one in own.containers() if one["Config"]["Labels"].get("paas.kind") == "pitr-work"],
+          "the drill works")
+    own.paas("postgres:restore", written, "--at", "latest", "--into", "beside", check=True)
+    said, _ = drill.communicate(timeout=60)
+    assert (drill.returncode, "is proved" in said) == (0, True), said
+    assert contiguous(rows(own, "beside"))
+    destroy(own, "beside")
+
+
 def test_the_daemon_is_killed_and_nothing_is_missing(own, written):
     """Also while a segment changes; the receiver goes on, and what waits is sent later."""
     psql(own, written, "select pg_switch_wal()")

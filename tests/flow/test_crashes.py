@@ -1,5 +1,8 @@
 """Instances that die outside of a window: incidents, over fakes."""
 
+import pytest
+
+from paas.jobs import Job
 from paas.model.incident import Kind
 from paas.ops import crashes, ps
 from tests.flow.over_fakes import ALICE
@@ -50,6 +53,21 @@ def test_what_ends_while_a_deploy_runs_may_have_been_told_to(watched):
     die(watched, healthy(watched)[0], 0, again=False)
     assert incidents(watched, Kind.CRASH_LOOP) == [
         (Kind.CRASH_LOOP, "web.1 of hello (v2) ended (exit code 0) and is not started again by its restart policy")]
+
+
+@pytest.mark.parametrize(("code", "oom", "kind"), [(0, False, Kind.CRASH_LOOP), (137, True, Kind.OUT_OF_MEMORY)])
+def test_what_ends_in_a_turn_of_reconcile_ended_by_itself_whatever_waits(watched, code, oom, kind):
+    pass_time(watched, 60)
+    jobs, app_id, one = watched.rt.jobs, watched.app().id, healthy(watched)[0]
+    turn = jobs.try_turn(app_id, "reconcile", housekeeping=True)
+    waits = jobs.submit(Job(app_id, "a push"), lambda job: None)
+    watched.containers.crash(one.container_id, code, oom=oom)
+    for event in watched.containers.happenings:
+        if event.kind == "die":          # that it was for want of memory says its state alone
+            crashes.happened(watched.rt, event)
+    jobs.leave(turn)
+    assert waits.wait(5)
+    assert [found for found, _ in incidents(watched, kind)] == [kind]
 
 
 def test_what_ends_because_it_was_told_to_opens_nothing(watched):

@@ -9,17 +9,20 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from paas.backups import keyring, sqlite_program
-from paas.backups.restore import ROOM
+from paas.backups.room import ROOM
 from paas.backups.spool import Spool
 from paas.backups.sqlite_restore import layout
 from paas.backups.sqlite_ship import Shipper
 from paas.errors import BadInput, Conflict, Forged, NoSpace, ServiceError, StoreError
+from paas.model.app import Mount
 from paas.model.backup import Target
 from paas.model.backup_layout import new_id
 from paas.model.incident import Kind
@@ -318,6 +321,58 @@ def test_meanwhile_nothing_deletes_in_its_history(files, monkeypatch):
     monkeypatch.setattr(sqlite_program, "run", run)
     files.drill()
     assert seen == []
+    sqlite.clean(files.rt)
+    assert len(seen) == 1
+
+
+@pytest.fixture
+def data(files, tmp_path, monkeypatch) -> Path:
+    """The app's mount, in which nothing is yet."""
+    place = tmp_path / "data"
+    place.mkdir()
+    mount = Mount(0, files.flow.app().id, str(place), "/data")
+    look = SimpleNamespace(at=lambda path: None, link=lambda directory, given: None)
+    monkeypatch.setattr(sqlite_restore, "mount_of", lambda *words: mount)
+    monkeypatch.setattr(sqlite_restore, "Look", lambda *words: nullcontext(look))
+    return place
+
+
+def rows(database: Path) -> int:
+    with closing(sqlite3.connect(database)) as db:
+        return db.execute("SELECT count(*) FROM t").fetchone()[0]
+
+
+def test_a_restore_is_made_while_a_drill_works(files, data, monkeypatch):
+    def run(containers, spec, *words):
+        monkeypatch.setattr(sqlite_program, "run", run_here)
+        sqlite_restore.restore(files.rt, files.flow.app(), "app", into="/data/old.db", say=files.flow.lines.append)
+        run_here(containers, spec)
+
+    monkeypatch.setattr(sqlite_program, "run", run)
+    assert files.drill().counted == (1, 2)
+    assert rows(data / "old.db") == 2
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_nothing_deletes_in_a_history_that_is_being_restored(files, data, monkeypatch, in_place):
+    seen, app = [], files.flow.app()
+
+    def run(containers, spec, *words):
+        with pytest.raises(Conflict, match="a restore of hello app"):
+            sqlite.unprotect(files.rt, app, "app", purge=True)
+        sqlite.clean(files.rt)
+        run_here(containers, spec)
+
+    monkeypatch.setattr(sqlite, "clean_file", lambda rt, file: seen.append(file) or 0)
+    monkeypatch.setattr(sqlite_program, "run", run)
+    monkeypatch.setattr(sqlite_restore.ps, "stop", lambda *words: None)
+    monkeypatch.setattr(sqlite_restore.ps, "start", lambda *words: None)
+    monkeypatch.setattr(files.rt.streams, "restart", lambda *words: None)
+    if in_place:
+        sqlite_restore.restore_in_place(files.rt, app, "app", ALICE, say=files.flow.lines.append)
+    else:
+        sqlite_restore.restore(files.rt, app, "app", into="/data/app.db", say=files.flow.lines.append)
+    assert (rows(data / "app.db"), seen) == (2, [])
     sqlite.clean(files.rt)
     assert len(seen) == 1
 

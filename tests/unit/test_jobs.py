@@ -19,7 +19,9 @@ def jobs(tmp_path):
 @pytest.fixture
 def kept(jobs):
     """The platform's own work has the turn of app 1."""
-    return jobs.try_turn(1, "reconcile", housekeeping=True)
+    turn = jobs.try_turn(1, "reconcile", housekeeping=True)
+    yield turn
+    jobs.leave(turn)
 
 
 @pytest.fixture
@@ -82,9 +84,19 @@ def test_the_queue_has_a_limit(jobs):
     gate = threading.Event()
     for n in range(3):
         jobs.submit(Job(1, str(n)), lambda job: gate.wait(5), max_queue=2)
-    with pytest.raises(Locked):
+    with pytest.raises(Locked, match="waiting already: 2$"):
         jobs.submit(Job(1, "too many"), lambda job: None, max_queue=2)
     gate.set()
+
+
+def test_neither_housekeeping_nor_a_command_is_among_the_deploys_that_wait(jobs, kept, command):
+    asked = command()
+    pushed = [jobs.submit(Job(1, str(n)), lambda job: "live", max_queue=2) for n in range(2)]
+    with pytest.raises(Locked, match="waiting already: 2$"):
+        jobs.submit(Job(1, "too many"), lambda job: None, max_queue=2)
+    jobs.leave(kept)
+    assert asked.result(5)
+    assert all(job.wait(5) and job.result == "live" for job in pushed)
 
 
 def test_a_waiting_job_can_be_cancelled(jobs):
@@ -182,6 +194,23 @@ def test_a_command_that_waits_can_be_cancelled(jobs, kept, command):
     assert job.cancel()
     assert isinstance(asked.exception(5), Cancelled)
     assert (jobs.running(1), jobs.waiting(1)) == (kept, [])
+
+
+def test_a_command_that_works_cannot_be_cancelled(jobs):
+    with jobs.turn(1, "apps:destroy"):
+        [job] = jobs.deploys(1)
+        assert not job.cancel()
+        assert not job.cancelled
+
+
+def test_a_command_that_was_cancelled_as_its_turn_came_does_not_work(jobs, monkeypatch):
+    def come(job, patient):
+        assert job.cancel()
+
+    monkeypatch.setattr(jobs, "_await_turn", come)
+    with pytest.raises(Cancelled), jobs.turn(1, "apps:destroy"):
+        pytest.fail("it works")
+    assert jobs.running(1) is None
 
 
 def test_a_failure_is_the_verdict(jobs):

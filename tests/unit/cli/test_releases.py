@@ -2,6 +2,7 @@
 
 import pytest
 
+from paas.errors import Cancelled
 from paas.jobs import Job
 from paas.testing.fake_containers import Behaviour
 
@@ -95,12 +96,30 @@ def test_the_log_of_a_running_deploy_is_followed(three):
     three.flow.rt.jobs.leave(job)
 
 
+@pytest.mark.timeout(30)
+def test_a_command_that_has_the_turn_says_nothing_to_follow(three):
+    with three.flow.rt.jobs.turn(three.flow.app().id, "a command of alice"):
+        assert "Live: v3" in three.ok("builds:log hello").text
+
+
 def test_cancel(three):
     assert three.run("builds:cancel hello").code == 3
     job = three.flow.rt.jobs.try_turn(three.flow.app().id, "a push")
     assert three.ok("builds:cancel hello").text == "Cancelled: a push\n"
     assert job.cancelled
     three.flow.rt.jobs.leave(job)
+
+
+def test_a_command_that_has_the_turn_is_not_cancelled_but_what_waits_for_it_is(three):
+    jobs, app = three.flow.rt.jobs, three.flow.app()
+    with jobs.turn(app.id, "apps:destroy hello"):
+        done = three.run("builds:cancel hello")
+        assert (done.code, done.text) == (4, "")
+        assert "this cannot be cancelled: apps:destroy hello" in done.stderr
+        pushed = jobs.submit(Job(app.id, "a push"), lambda job: "live")
+        done = three.run("builds:cancel hello --all")
+        assert (done.code, done.text) == (4, "Cancelled: a push\n")
+        assert isinstance(pushed.error, Cancelled)
 
 
 def test_reconcile_is_no_deploy_whose_log_is_followed_or_that_is_cancelled(three):

@@ -83,3 +83,29 @@ def test_nobody_waits_when_the_daemon_stops(turns):
             waiting.result(0.2)
         turns.end_patience()
         assert isinstance(waiting.exception(5), Conflict)
+
+
+def test_what_is_shared_is_had_by_several_and_by_nobody_for_himself(turns):
+    with turns.share("db", "a drill"):
+        with turns.share("db", "a restore"), turns.share("db", "a restore"):
+            assert turns.held("db") == "a drill"
+            with pytest.raises(Conflict, match="already under way: a drill"), turns.hold("db", "the end"):
+                pytest.fail("it has it for itself")
+        with pytest.raises(Conflict, match="a drill"), turns.hold("db", "the retention", housekeeping=True):
+            pytest.fail("it has it for itself")
+    assert restored(turns) == "a restore"
+
+
+def test_sharing_is_refused_by_who_has_it_for_himself_and_waits_for_housekeeping(turns):
+    def shared() -> str:
+        with turns.share("db", "a drill"):
+            return turns.held("db")
+
+    with turns.hold("db", "the end"), pytest.raises(Conflict, match="already under way: the end"):
+        shared()
+    with ThreadPoolExecutor(1) as pool:
+        with turns.hold("db", "the retention", housekeeping=True):
+            waiting = pool.submit(shared)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.2)
+        assert waiting.result(5) == "a drill"

@@ -97,6 +97,8 @@ def test_a_backup_and_its_drill(store):
     assert store.drills("uid1")[0].passed is None
     store.end_drill(number, True, restore_seconds=1.5, data_age=60)
     assert store.drills()[0].restore_seconds == 1.5
+    store.drop_drill(store.begin_drill(found))
+    assert [one.id for one in store.drills()] == [number]
     assert store.move_backup(made.id, BackupState.DRILLED).finished_at == found.finished_at
     assert store.hold_backup(made.id, True).held
     assert store.backups("uid1", states=(BackupState.FAILED,)) == []
