@@ -321,9 +321,12 @@ def no_second_via() -> dict:
 
 
 def balance(seconds: int, interval: str) -> dict:
-    never = [{"method": ["NEVER"]}]      # by default Caddy repeats a failed GET, to an app that may have seen it
+    """By default Caddy repeats a failed GET, to an app that may have seen it. Here only to the platform's own pages: a
+    server of theirs that a reload ends throws away what it has not read (:mod:`paas.adapters.caddy_reload`).
+    """
+    pages = [{"method": ["GET", "HEAD"], "vars_regexp": {dial(0): {"pattern": "^unix/"}}}]
     return {"selection_policy": {"policy": "random"}, "try_duration": f"{seconds}s", "try_interval": interval,
-            "retry_match": never}
+            "retry_match": pages}
 
 
 def drop_client_headers() -> dict:

@@ -413,7 +413,7 @@ def lay_out(root: Path, changes: Mapping[str, str | int]) -> Settings:
         "caddy": f"{root}/lib/caddy", "litestream": str(Path(sys.executable).parent / "litestream"),
         "host": "127.0.0.1", "host-keys": f"{root}/etc", "ssh-port": free_port(), "http-port": free_port(),
         "https-port": free_port(), "prefix": f"paas-{root.name}", "network-pool": free_pool(),
-        "reload_overlap_ms": 200,                # many apps come and go
+        "reload_overlap_ms": 400,                # many apps come and go
     }
     words.update({key.replace("_", "-"): value for key, value in changes.items()})
     path = root / "etc" / "paas.toml"
