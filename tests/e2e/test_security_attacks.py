@@ -53,6 +53,7 @@ APP_VERBS = sorted(name for name, command in COMMANDS.items()
                    if command.params and command.params[0].name == "app" and name not in ("run", "enter"))
 
 
+@pytest.mark.timeout(300)                # a hundred sessions, beside other work
 @pytest.mark.parametrize("role", ["owner", "read", "ci"])
 def test_a08_no_verb_reaches_another_app(world, alpha, beta, keys, role):
     """Every verb that takes an app, by a key of alpha: beta is answered like an app that is not there."""
