@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from paas.adapters import docker_listening
 from paas.adapters.caddy_layout import Layout, part
 from paas.adapters.http import unix_request
 
@@ -34,7 +35,6 @@ SYS_PIDFD_GETFD = 438                    # pidfd_getfd(2); one number on all of 
 SO_ATTACH_REUSEPORT_CBPF = 51            # asm-generic/socket.h
 BPF_RETURN = 0x06                        # BPF_RET | BPF_K: the socket with this number in the group
 NEWEST = 1                               # of at most two; where there is but one, the kernel takes that one
-LISTEN = "0A"                            # proc(5), /proc/net/tcp, column st
 
 
 # Generations
@@ -111,7 +111,8 @@ def proxy_process(admin: Path) -> Iterator[tuple[int, int]]:
 
 def listening(pid: int, proc: Path = Path("/proc")) -> list[int]:
     """The descriptors of process *pid* that are listening TCP sockets."""
-    inodes = {row[9] for name in ("tcp", "tcp6") for row in table(proc / str(pid) / "net" / name) if row[3] == LISTEN}
+    tables = (proc / str(pid) / "net" / name for name in ("tcp", "tcp6"))        # no second one without IPv6
+    inodes = {row[9] for table in tables if table.exists() for row in docker_listening.listening(table.read_text())}
     found = []
     for path in (proc / str(pid) / "fd").iterdir():
         try:
@@ -121,12 +122,6 @@ def listening(pid: int, proc: Path = Path("/proc")) -> list[int]:
         if target and target[1] in inodes:
             found.append(int(path.name))
     return sorted(found)
-
-
-def table(path: Path) -> Iterator[list[str]]:
-    """The rows of a table of sockets; none without such a protocol (no IPv6)."""
-    if path.exists():
-        yield from (line.split() for line in path.read_text().splitlines()[1:])
 
 
 @contextmanager

@@ -25,8 +25,13 @@ def listeners(pid: int, proc: Path = Path("/proc")) -> list[Listener]:
 
 
 def parsed(table: str) -> list[Listener]:
+    return [listener(row[1]) for row in listening(table)]
+
+
+def listening(table: str) -> list[list[str]]:
+    """The rows of sockets that listen, in their columns (proc(5), /proc/net/tcp)."""
     rows = (line.split() for line in table.splitlines()[1:])
-    return [listener(row[1]) for row in rows if len(row) > 3 and row[3] == LISTEN]
+    return [row for row in rows if len(row) > 3 and row[3] == LISTEN]
 
 
 def listener(local: str) -> Listener:
